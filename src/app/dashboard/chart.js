@@ -1,0 +1,268 @@
+// A line chart on a canvas: a time axis, a value axis from 0, one line a series with holes where there is no figure,
+// and a cursor that all charts share. Reads the store, keeps no figures of its own. The cursor is
+// { fraction } of the window under a pointer, { time } under the keys, or null.
+
+import { element, setText } from "./dom.js";
+import { LISTS } from "./definitions.js";
+import { axis, clockMinutes, clockSeconds, KINDS, NONE } from "./units.js";
+
+const LEFT = 34;
+const RIGHT = 6;
+const TOP = 18;
+const BOTTOM = 20;
+const LABEL_WIDTH = 84;
+const STEPS_S = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400, 172800, 604800];
+
+export class Chart {
+  constructor(definition, store, setCursor) {
+    this.definition = definition;
+    this.store = store;
+    this.setCursor = setCursor;
+    this.device = "*";
+    this.names = "";
+    this.window = { start: 0, end: 1 };
+    this.canvas = element("canvas");
+    this.context = this.canvas.getContext("2d");
+    this.values = definition.series.map(() => element("dd", definition.kind === "rate" ? "wide" : "", NONE));
+    const legend = element("dl", "legend", ...definition.series.map((series, index) =>
+      element("div", "", element("i", "swatch c" + series.color), element("dt", "", series.label), this.values[index])));
+    const head = element("header", "", element("h2", "", definition.title));
+    if (definition.list) head.append(this.createPicker());
+    head.append(legend);
+    this.node = element("section", "card chart", head, this.canvas);
+    this.node.setAttribute("aria-label", definition.title);
+    this.listen();
+  }
+
+  createPicker() {
+    this.picker = element("select");
+    this.picker.setAttribute("aria-label", this.definition.title + ": device");
+    this.picker.append(element("option", "", "total"));
+    this.picker.firstChild.value = "*";
+    this.picker.onchange = () => {
+      this.device = this.picker.value;
+      this.setCursor(null);
+    };
+    return this.picker;
+  }
+
+  listen() {
+    const { canvas } = this;
+    canvas.tabIndex = 0;
+    canvas.setAttribute("role", "slider");
+    canvas.setAttribute("aria-label", this.definition.title + " over time; arrow keys read single samples");
+    canvas.setAttribute("aria-valuetext", "newest sample");
+    canvas.setAttribute("aria-valuemin", "0");
+    const point = (event) => {
+      const box = canvas.getBoundingClientRect();
+      const fraction = (event.clientX - box.left - LEFT) / (box.width - LEFT - RIGHT);
+      this.setCursor({ fraction: Math.min(1, Math.max(0, fraction)) });
+    };
+    canvas.onpointermove = point;
+    canvas.onpointerdown = point;
+    canvas.onpointerleave = () => this.setCursor(null);
+    canvas.onblur = () => this.setCursor(null);
+    canvas.onkeydown = (event) => this.key(event);
+  }
+
+  key(event) {
+    const last = this.store.times.length - 1;
+    const step = event.shiftKey ? 10 : 1;
+    const at = this.index ?? last;
+    const target = { ArrowLeft: at - step, ArrowRight: at + step, PageUp: at - 60, PageDown: at + 60, Home: 0, End: last }[event.key];
+    if (event.key === "Escape") this.setCursor(null);
+    else if (target !== undefined && last >= 0) this.setCursor({ time: this.store.times[Math.min(last, Math.max(0, target))] });
+    else return;
+    event.preventDefault();
+  }
+
+  path(series) {
+    const { list } = this.definition;
+    return list ? list + "." + this.device + "." + series.path : series.path;
+  }
+
+  // `frame`: { start, end, cursor, colors }, the same for all charts of one drawing.
+  draw(frame) {
+    if (this.picker) this.updatePicker();
+    const columns = this.definition.series.map((series) => this.store.columns.get(this.path(series)) ?? []);
+    this.window = frame;
+    this.read(frame.cursor, columns);
+    const ratio = Math.min(3, window.devicePixelRatio || 1);
+    const width = this.canvas.clientWidth;
+    const height = this.canvas.clientHeight;
+    if (width <= LEFT + RIGHT || height <= TOP + BOTTOM) return;
+    if (this.canvas.width !== Math.round(width * ratio) || this.canvas.height !== Math.round(height * ratio)) {
+      this.canvas.width = Math.round(width * ratio);
+      this.canvas.height = Math.round(height * ratio);
+    }
+    const { context } = this;
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    context.clearRect(0, 0, width, height);
+    const scale = axis(this.definition.kind, highest(columns, this.store.times, frame.start));
+    const plot = {
+      right: width - RIGHT, bottom: height - BOTTOM,
+      x: (time) => LEFT + (time - frame.start) / (frame.end - frame.start) * (width - LEFT - RIGHT),
+      y: (value) => height - BOTTOM - Math.min(1, Math.max(0, value / scale.top)) * (height - TOP - BOTTOM),
+    };
+    this.drawAxes(plot, scale, frame);
+    context.save();
+    context.beginPath();
+    context.rect(LEFT, 0, plot.right - LEFT + 2, plot.bottom + 1);
+    context.clip();
+    // The first series is the chart's subject: drawn last, it lies on top.
+    for (let index = columns.length - 1; index >= 0; index -= 1) {
+      this.drawSeries(plot, columns[index], this.definition.series[index], frame);
+    }
+    context.restore();
+    if (this.index !== null) this.drawCursor(plot, columns, frame);
+  }
+
+  updatePicker() {
+    const { list } = this.definition;
+    const devices = this.store.devices(list);
+    const counted = this.store.counted(list);
+    const names = JSON.stringify([devices, counted]);
+    if (names === this.names) return;
+    this.names = names;
+    const total = counted.length > 3 ? "total of " + counted.length : "total: " + counted.join(", ");
+    const options = [["*", counted.length ? total : "total"], ...devices.map((name) => [name, name])].map(([value, text]) => {
+      const option = element("option", "", text);
+      option.value = value;
+      return option;
+    });
+    this.picker.replaceChildren(...options);
+    if (!devices.includes(this.device)) this.device = "*";
+    this.picker.value = this.device;
+  }
+
+  // Sets `index` to the sample under the cursor, null without one, -1 in a hole; writes the legend.
+  read(cursor, columns) {
+    const { start, end } = this.window;
+    const time = cursor?.time ?? (cursor ? start + cursor.fraction * (end - start) : null);
+    this.index = time === null ? null : this.store.nearest(time);
+    this.cursorTime = this.index === -1 || time === null ? time : this.store.times[this.index];
+    const format = KINDS[this.definition.kind].format;
+    const texts = columns.map((column) => format(this.index === null ? column.at(-1) : column[this.index]));
+    texts.forEach((text, index) => setText(this.values[index], text));
+    const last = this.store.times.length - 1;
+    // A screen reader would read every change aloud: tell it only what the keys ask for.
+    if (document.activeElement !== this.canvas || this.index === null) return;
+    this.canvas.setAttribute("aria-valuemax", String(Math.max(0, last)));
+    this.canvas.setAttribute("aria-valuenow", String(Math.max(0, this.index)));
+    this.canvas.setAttribute("aria-valuetext", clockSeconds.format(this.cursorTime) + ": " +
+      this.definition.series.map((series, index) => series.label + " " + texts[index]).join(", "));
+  }
+
+  drawAxes(plot, scale, { start, end, colors }) {
+    const { context } = this;
+    const taken = this.index === null ? -Infinity : plot.x(this.cursorTime);
+    context.font = "11px system-ui, sans-serif";
+    context.lineWidth = 1;
+    context.strokeStyle = colors.grid;
+    context.fillStyle = colors.muted;
+    context.textBaseline = "middle";
+    context.textAlign = "right";
+    for (let value = 0; value <= scale.top * 1.001; value += scale.step) {
+      const y = Math.round(plot.y(value)) + 0.5;
+      context.beginPath();
+      context.moveTo(LEFT, y);
+      context.lineTo(plot.right, y);
+      context.stroke();
+      context.fillText(String(Number((value / scale.divisor).toFixed(2))), LEFT - 6, y);
+    }
+    context.textAlign = "left";
+    context.fillText(scale.unit, LEFT, 7);
+    const room = (plot.right - LEFT) / LABEL_WIDTH;
+    const step = 1000 * (STEPS_S.find((seconds) => (end - start) / 1000 / seconds <= room) ?? STEPS_S.at(-1));
+    const clock = step < 60000 ? clockSeconds : clockMinutes;
+    // Ticks stand on the viewer's own full minutes and hours, also where the zone is half an hour off.
+    const zone = new Date(end).getTimezoneOffset() * 60000;
+    context.textAlign = "center";
+    for (let time = Math.ceil((start - zone) / step) * step + zone; time <= end; time += step) {
+      const text = clock.format(time);
+      const half = context.measureText(text).width / 2;
+      const x = plot.x(time);
+      if (Math.abs(x - taken) < 2 * half + 24) continue;
+      if (x - half >= LEFT - 8 && x + half <= plot.right + RIGHT) context.fillText(text, x, plot.bottom + 12);
+    }
+  }
+
+  drawSeries(plot, column, series, { start, colors }) {
+    const { context } = this;
+    const { times, gapMs } = this.store;
+    const color = colors["s" + series.color];
+    context.strokeStyle = color;
+    context.lineWidth = 1.6;
+    // Colours are #rrggbb: two more digits are the opacity.
+    const shade = context.createLinearGradient(0, TOP, 0, plot.bottom);
+    shade.addColorStop(0, color + "60");
+    shade.addColorStop(1, color + "0c");
+    context.lineJoin = "round";
+    for (let index = 0; index < column.length; index += 1) {
+      if (column[index] === null || times[index] < start - gapMs) continue;
+      const first = index;
+      context.beginPath();
+      context.moveTo(plot.x(times[first]), plot.y(column[first]));
+      while (index + 1 < column.length && column[index + 1] !== null && times[index + 1] - times[index] < gapMs) {
+        index += 1;
+        context.lineTo(plot.x(times[index]), plot.y(column[index]));
+      }
+      if (index === first) {
+        // A sample with a hole on both sides is a dot: a line of no length would not show.
+        context.arc(plot.x(times[first]), plot.y(column[first]), 1.2, 0, 7);
+        context.fillStyle = color;
+        context.fill();
+        continue;
+      }
+      context.stroke();
+      if (!series.fill) continue;
+      context.lineTo(plot.x(times[index]), plot.bottom);
+      context.lineTo(plot.x(times[first]), plot.bottom);
+      context.fillStyle = shade;
+      context.fill();
+    }
+  }
+
+  drawCursor(plot, columns, { colors }) {
+    const { context } = this;
+    const x = plot.x(this.cursorTime);
+    if (x < LEFT - 1 || x > plot.right + 1) return;
+    context.strokeStyle = colors.muted;
+    context.lineWidth = 1;
+    context.beginPath();
+    context.moveTo(Math.round(x) + 0.5, TOP - 4);
+    context.lineTo(Math.round(x) + 0.5, plot.bottom);
+    context.stroke();
+    columns.forEach((column, index) => {
+      const value = column[this.index];
+      if (typeof value !== "number") return;
+      context.fillStyle = colors["s" + this.definition.series[index].color];
+      context.strokeStyle = colors.card;
+      context.lineWidth = 2;
+      context.beginPath();
+      context.arc(x, plot.y(value), 3.8, 0, 7);
+      context.fill();
+      context.stroke();
+    });
+    const text = clockSeconds.format(this.cursorTime);
+    const half = context.measureText(text).width / 2 + 6;
+    const middle = Math.min(plot.right + RIGHT - half, Math.max(half, x));
+    context.fillStyle = colors.text;
+    context.beginPath();
+    context.roundRect(middle - half, plot.bottom + 3, 2 * half, 17, 4);
+    context.fill();
+    context.fillStyle = colors.card;
+    context.textAlign = "center";
+    context.fillText(text, middle, plot.bottom + 12);
+  }
+}
+
+function highest(columns, times, start) {
+  let max = 0;
+  for (const column of columns) {
+    for (let index = 0; index < column.length; index += 1) {
+      if (times[index] >= start && column[index] > max) max = column[index];
+    }
+  }
+  return max;
+}

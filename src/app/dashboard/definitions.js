@@ -1,0 +1,177 @@
+// What the page shows: the one place to add a tile, a chart or a table. Everything here is data and small pure
+// functions of (sample, store); reading a missing figure gives undefined, which units.js writes as "–".
+
+import { bytes, clockMinutes, count, day, decimal, duration, known, NONE, percent, rate, ratio, share } from "./units.js";
+
+// Lists whose devices are charted: which fields are kept, and which devices the total counts. Without the
+// second, a bridge and its port, or a volume and its disk, would count the same bytes twice.
+export const LISTS = {
+  disks: {
+    fields: ["read_bytes_per_s", "write_bytes_per_s"],
+    layered: (name, names) => /^(loop|ram|zram|dm-|md|sr|fd|nbd)/.test(name) ||
+      names.some((disk) => name !== disk && name.startsWith(disk) && /^p?\d+$/.test(name.slice(disk.length))),
+  },
+  networks: {
+    fields: ["rx_bytes_per_s", "tx_bytes_per_s"],
+    layered: (name) => /^(lo\d*$|veth|docker|br|virbr|vnet|tun|tap|wg|tailscale|zt|bond|team|dummy|ifb|cni|flannel|cali|podman|lxc)|[.@]/
+      .test(name),
+  },
+};
+
+export const entries = (sample, topic) =>
+  Array.isArray(sample?.[topic]) ? sample[topic].filter((entry) => entry && typeof entry === "object") : [];
+
+// A router's writable root is often only visible as /overlay.
+const root = (sample) => {
+  const all = entries(sample, "filesystems");
+  return all.find((one) => one.mount === "/") ?? all.find((one) => one.mount === "/overlay") ?? all[0];
+};
+
+const coreCount = (sample, store) => sample.cpu?.cores?.length || store.host.cores;
+
+const cores = (number) => known(number) ? number + (number === 1 ? " core" : " cores") : null;
+
+const joined = (...parts) => parts.filter((part) => part && part !== NONE).join("\u00a0· ") || NONE;
+
+const load = (value) => decimal(value, value < 10 ? 2 : 1);
+
+const started = (now, uptime) => !known(now) || !known(uptime) ? NONE
+  : "since " + (uptime < 86400 ? clockMinutes : day).format(now - 1000 * uptime);
+
+// A tile: `figure` (one large value) or `pair` (two named ones), `detail` below, `meter` in percent if it has one.
+export const TILES = [
+  {
+    label: "CPU",
+    figure: (sample) => percent(sample.cpu?.usage),
+    detail: (sample, store) => joined(cores(coreCount(sample, store)),
+      known(sample.cpu?.frequency_mhz) ? decimal(sample.cpu.frequency_mhz / 1000, 1) + " GHz" : null),
+    meter: (sample) => sample.cpu?.usage,
+  },
+  {
+    label: "Memory",
+    figure: (sample) => percent(sample.memory?.usage),
+    detail: (sample) => share(sample.memory?.used, sample.memory?.total),
+    meter: (sample) => sample.memory?.usage,
+  },
+  {
+    label: "Swap",
+    figure: (sample) => percent(sample.memory?.swap_usage),
+    detail: (sample) => sample.memory?.swap_total === 0 ? "none set up"
+      : share(sample.memory?.swap_used, sample.memory?.swap_total),
+    meter: (sample) => sample.memory?.swap_usage,
+  },
+  {
+    label: "Load, 1 min",
+    figure: (sample) => load(sample.load?.one),
+    detail: (sample) => "5m " + load(sample.load?.five) + " · 15m " + load(sample.load?.fifteen),
+    meter: (sample, store) => ratio(sample.load?.one, coreCount(sample, store)),
+  },
+  {
+    label: "Disk I/O",
+    pair: [
+      ["read", (sample, store) => rate(store.latest("disks.*.read_bytes_per_s"))],
+      ["write", (sample, store) => rate(store.latest("disks.*.write_bytes_per_s"))],
+    ],
+    detail: (sample, store) => store.counted("disks").join(", ") || NONE,
+  },
+  {
+    label: "Network",
+    pair: [
+      ["in", (sample, store) => rate(store.latest("networks.*.rx_bytes_per_s"))],
+      ["out", (sample, store) => rate(store.latest("networks.*.tx_bytes_per_s"))],
+    ],
+    detail: (sample, store) => store.counted("networks").join(", ") || NONE,
+  },
+  {
+    label: (sample) => "Filesystem " + (root(sample)?.mount ?? "/"),
+    figure: (sample) => percent(root(sample)?.usage),
+    detail: (sample) => share(root(sample)?.used, root(sample)?.total),
+    meter: (sample) => root(sample)?.usage,
+  },
+  {
+    label: "Uptime",
+    figure: (sample) => duration(sample.system?.uptime_s),
+    detail: (sample) => started(sample.t, sample.system?.uptime_s) + "\n"
+      + count(sample.system?.processes) + " processes",
+  },
+];
+
+// A chart: `kind` of axis (units.js), `series` of scalar paths; with `list`, paths are fields of each device.
+// `color` is one of the four series colours, `fill` shades below the line.
+export const CHARTS = [
+  {
+    title: "CPU", kind: "percent",
+    series: [
+      { path: "cpu.usage", label: "total", color: 1, fill: true },
+      { path: "cpu.system", label: "system", color: 2 },
+      { path: "cpu.iowait", label: "I/O wait", color: 3 },
+    ],
+  },
+  {
+    title: "Memory", kind: "percent",
+    series: [
+      { path: "memory.usage", label: "in use", color: 4, fill: true },
+      { path: "memory.swap_usage", label: "swap", color: 2 },
+    ],
+  },
+  {
+    title: "Disk I/O", kind: "rate", list: "disks",
+    series: [
+      { path: "read_bytes_per_s", label: "read", color: 1, fill: true },
+      { path: "write_bytes_per_s", label: "write", color: 2, fill: true },
+    ],
+  },
+  {
+    title: "Network", kind: "rate", list: "networks",
+    series: [
+      { path: "rx_bytes_per_s", label: "in", color: 1, fill: true },
+      { path: "tx_bytes_per_s", label: "out", color: 2, fill: true },
+    ],
+  },
+];
+
+const sum = (...values) => values.some(known) ? values.reduce((total, value) => total + (known(value) ? value : 0), 0) : null;
+
+// A table: one row an entry of `topic`, told apart by `key`. A column has `cell` (text), and may have `note` (small
+// text behind it), `meter` (percent, drawn before the text), `text` (left), `minor` (left out on a phone), `width`.
+export const TABLES = [
+  {
+    title: "Filesystems", topic: "filesystems", key: "mount",
+    columns: [
+      { head: "Mount", cell: (one) => one.mount ?? NONE, hint: (one) => one.device, text: true },
+      { head: "Type", cell: (one) => one.kind ?? NONE, text: true, minor: true, width: "4.6rem" },
+      { head: "Used", cell: (one) => percent(one.usage), meter: (one) => one.usage, width: "34%" },
+      { head: "Free", cell: (one) => bytes(one.available), width: "5.9rem" },
+      { head: "Size", cell: (one) => bytes(one.total), minor: true, width: "5.9rem" },
+    ],
+  },
+  {
+    title: "Disks", topic: "disks", key: "name",
+    columns: [
+      { head: "Name", cell: (one) => one.name ?? NONE, text: true },
+      { head: "Read", cell: (one) => rate(one.read_bytes_per_s), width: "6rem" },
+      { head: "Write", cell: (one) => rate(one.write_bytes_per_s), width: "6rem" },
+      { head: "Ops/s", cell: (one) => count(sum(one.reads_per_s, one.writes_per_s)), minor: true, width: "4rem" },
+      { head: "Wait ms", cell: (one) => count(one.await_ms), minor: true, width: "4.6rem" },
+      { head: "Busy", cell: (one) => percent(one.utilisation), width: "4.4rem" },
+    ],
+  },
+  {
+    title: "Interfaces", topic: "networks", key: "name",
+    columns: [
+      { head: "Name", cell: (one) => one.name ?? NONE, note: (one) => one.up === false ? "down" : "", text: true },
+      { head: "In", cell: (one) => rate(one.rx_bytes_per_s), width: "6rem" },
+      { head: "Out", cell: (one) => rate(one.tx_bytes_per_s), width: "6rem" },
+      { head: "Packets/s", cell: (one) => count(sum(one.rx_packets_per_s, one.tx_packets_per_s)), minor: true, width: "5.2rem" },
+      {
+        head: "Lost/s", minor: true, width: "4rem", hint: () => "errors and drops, both ways",
+        cell: (one) => count(sum(one.rx_errors_per_s, one.tx_errors_per_s, one.rx_dropped_per_s, one.tx_dropped_per_s)),
+      },
+    ],
+  },
+];
+
+export function hostFacts(host) {
+  return joined(host.os, host.kernel, host.arch, joined(host.cpu_model, cores(host.cores)),
+    known(host.memory_total) ? bytes(host.memory_total) : null);
+}

@@ -1,0 +1,50 @@
+// Building and changing elements. Text goes in as text, never as markup: names of mounts, disks and interfaces are
+// whatever the host says. Nothing is written that has not changed, so a quiet host costs the browser little.
+
+import { known, percent } from "./units.js";
+
+export function element(tag, className, ...children) {
+  const node = document.createElement(tag);
+  if (className) node.className = className;
+  node.append(...children);
+  return node;
+}
+
+export function setText(node, text) {
+  const string = String(text);
+  if (node.textContent !== string) node.textContent = string;
+}
+
+export function setAttribute(node, name, value) {
+  if (node.getAttribute(name) !== value) node.setAttribute(name, value);
+}
+
+// "12 d 4 h": what starts with a digit (or stands for one) is large, the rest is a unit.
+export function setFigure(node, text) {
+  if (node.dataset.text === text) return;
+  node.dataset.text = text;
+  node.replaceChildren(...text.split(/\s+/).map((part) => element("span", /^[-\d–]/.test(part) ? "" : "unit", part)));
+}
+
+// A bar of 0 to 100 percent; the figure itself always stands beside it, so it is hidden from screen readers.
+export class Meter {
+  constructor() {
+    this.bar = element("i");
+    this.node = element("span", "meter", this.bar);
+    this.node.setAttribute("aria-hidden", "true");
+  }
+
+  set(value) {
+    const level = known(value) ? Math.min(1, Math.max(0, value / 100)) : 0;
+    const text = level.toFixed(3);
+    if (text === this.level) return;
+    this.level = text;
+    this.bar.style.setProperty("--level", text);
+    this.node.className = "meter" + (level >= 0.9 ? " bad" : level >= 0.75 ? " warn" : "");
+  }
+}
+
+export function meterRow(meter, value, text) {
+  meter.set(value);
+  setText(text, percent(value));
+}

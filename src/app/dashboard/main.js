@@ -1,0 +1,137 @@
+// Joins the parts: messages go from the connection into the store, the store is drawn at most once a frame and never
+// while the page is hidden, and the top right says how far all of it can be trusted.
+
+import { Connection } from "./connection.js";
+import { CHARTS, hostFacts, TABLES, TILES } from "./definitions.js";
+import { Store } from "./store.js";
+import { Chart } from "./chart.js";
+import { setText } from "./dom.js";
+import { clockSeconds, duration } from "./units.js";
+import { Cores, Table, Tile } from "./view.js";
+
+const PROTOCOL = 1;
+const COLORS = ["text", "muted", "grid", "card", "s1", "s2", "s3", "s4"];
+
+const find = (id) => document.getElementById(id);
+const store = new Store();
+const tiles = TILES.map((definition) => new Tile(definition));
+const charts = CHARTS.map((definition) => new Chart(definition, store, setCursor));
+const [filesystems, ...tables] = TABLES.map((definition) => new Table(definition));
+const panels = [new Cores(), filesystems, ...tables];
+let cursor = null;
+let frameAsked = false;
+let version = null;
+
+function schedule() {
+  if (frameAsked || document.hidden) return;
+  frameAsked = true;
+  requestAnimationFrame(() => {
+    frameAsked = false;
+    if (!document.hidden) draw();
+  });
+}
+
+function draw() {
+  const { sample, stale } = store;
+  document.documentElement.classList.toggle("stale", stale);
+  for (const tile of tiles) tile.update(sample, store);
+  for (const panel of panels) panel.update(sample);
+  drawState();
+  drawCharts();
+}
+
+function drawCharts() {
+  const style = getComputedStyle(document.documentElement);
+  const colors = Object.fromEntries(COLORS.map((name) => [name, style.getPropertyValue("--" + name).trim()]));
+  const end = store.endTime;
+  for (const chart of charts) chart.draw({ start: end - store.windowMs, end, cursor, colors });
+}
+
+function drawState() {
+  const waiting = connection.state === "waiting";
+  const { stale, ageMs, sample } = store;
+  let state = connection.state;
+  let text = store.receivedAt === null ? "Connecting" : "Reconnecting";
+  if (state === "open" && ageMs !== null) [state, text] = stale ? ["stale", "Stale"] : ["live", "Live"];
+  if (waiting) text = "Reconnecting";
+  setText(find("state"), text);
+  // Apart from the words, which a screen reader announces when they change: a countdown would never stop.
+  setText(find("countdown"), waiting ? " in " + Math.max(1, Math.ceil((connection.retryAt - Date.now()) / 1000)) + " s" : "");
+  find("link").dataset.state = state;
+  find("retry").hidden = !waiting;
+  const trusted = state === "live" && !stale;
+  setText(find("age"), ageMs === null ? "no sample yet"
+    : trusted ? clockSeconds.format(sample.t) : "last sample " + duration(ageMs / 1000) + " ago");
+  document.title = (store.host.name ? store.host.name + " – vitald" : "vitald") + (trusted ? "" : " (" + text.toLowerCase() + ")");
+}
+
+function setCursor(next) {
+  cursor = next;
+  schedule();
+}
+
+function notify(text) {
+  setText(find("notice-text"), text);
+  find("notice").hidden = false;
+}
+
+function welcome(message) {
+  store.hello(message);
+  const { host, server } = store;
+  setText(find("host"), host.name ?? location.host);
+  setText(find("facts"), hostFacts(host));
+  setText(find("about"), [server.name ?? "vitald", server.version, "sample every " + store.intervalMs / 1000 + " s"]
+    .filter(Boolean).join(" · "));
+  find("notice").hidden = true;
+  if (message.protocol !== PROTOCOL || (version !== null && version !== server.version)) {
+    notify("The server is now another version than this page was made for. Reload the page.");
+  }
+  version = server.version;
+}
+
+function receive(message) {
+  switch (message?.type) {
+    case "hello":
+      welcome(message);
+      break;
+    case "metrics":
+      // Messages of a named subscription may hold only some topics.
+      if (message.sub === undefined) store.add(message);
+      break;
+    case "batch":
+      if (Array.isArray(message.samples)) message.samples.forEach((sample) => store.add(sample));
+      break;
+    case "error":
+      notify("The server reports: " + (message.message ?? message.code ?? "an error"));
+      break;
+    default:
+      return;
+  }
+  schedule();
+}
+
+find("tiles").append(...tiles.map((tile) => tile.node));
+find("charts").append(...charts.map((chart) => chart.node));
+find("panels").append(...panels.map((panel) => panel.node));
+find("retry").onclick = () => connection.retry();
+find("notice-close").onclick = () => { find("notice").hidden = true; };
+
+const url = new URL("ws", location.href);
+url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
+url.hash = "";
+const connection = new Connection(url, receive, schedule);
+
+document.onvisibilitychange = () => {
+  if (document.hidden) return;
+  connection.retry();
+  schedule();
+};
+window.addEventListener("online", () => connection.retry());
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", schedule);
+new ResizeObserver(schedule).observe(find("charts"));
+setInterval(() => {
+  connection.check();
+  // While samples come, each one draws; the clock draws only what changes without them.
+  if (connection.state !== "open" || store.stale) schedule();
+}, 500);
+draw();

@@ -1,0 +1,195 @@
+// What the page knows: host facts, the newest sample, and one column of figures a path over the last minutes.
+// All columns are as long as `times`; an unknown figure is null. Times are the server's and rise. Draws nothing.
+
+import { CHARTS, entries, LISTS } from "./definitions.js";
+import { known } from "./units.js";
+
+const SAMPLES_MAX = 600;
+const WINDOW_MS = 600000;
+
+const SCALARS = CHARTS.filter((chart) => !chart.list).flatMap((chart) => chart.series.map((series) => series.path));
+
+export class Store {
+  constructor() {
+    this.host = {};
+    this.server = {};
+    this.sample = {};
+    this.intervalMs = 1000;
+    this.receivedAt = null;
+    this.clockOffset = 0;
+    this.times = [];
+    this.columns = new Map();
+    this.pushes = 0;
+    // Devices that have given a figure: only for these is a null a hole in the total.
+    this.measured = new Set();
+  }
+
+  // Ten minutes or 600 samples, whichever is less, but never fewer than a minute's worth of slow samples.
+  get windowMs() {
+    return Math.min(SAMPLES_MAX * this.intervalMs, Math.max(WINDOW_MS, 60 * this.intervalMs));
+  }
+
+  // Two samples further apart than this have a hole between them.
+  get gapMs() {
+    return 1.75 * this.intervalMs;
+  }
+
+  get ageMs() {
+    return this.receivedAt === null ? null : Date.now() - this.receivedAt;
+  }
+
+  get stale() {
+    return this.receivedAt !== null && this.ageMs > 3 * this.intervalMs;
+  }
+
+  // Right edge of the charts: the newest sample while they come, the server's present time when they do not.
+  get endTime() {
+    const newest = this.times.at(-1) ?? Date.now() + this.clockOffset;
+    return this.stale ? Math.max(newest, Date.now() + this.clockOffset) : newest;
+  }
+
+  hello(message) {
+    this.host = message.host ?? {};
+    this.server = message.server ?? {};
+    if (known(message.interval_ms) && message.interval_ms > 0) this.intervalMs = message.interval_ms;
+    const snapshot = message.snapshot;
+    this.load(message.history, snapshot);
+    if (snapshot) this.add(snapshot);
+  }
+
+  add(sample) {
+    if (!known(sample?.t)) return;
+    this.sample = sample;
+    this.receivedAt = Date.now();
+    this.clockOffset = sample.t - this.receivedAt;
+    // The same sample again, or a clock set back: times must rise, so the newer word stands.
+    while (this.times.length && this.times.at(-1) > sample.t - this.intervalMs / 4) this.pop();
+    this.push(sample.t, this.figures(sample));
+    while (this.times.length > SAMPLES_MAX + 1 || this.times[0] < sample.t - this.windowMs - this.intervalMs) this.shift();
+    this.pushes += 1;
+    if (this.pushes % 64 === 0) this.forget();
+  }
+
+  latest(path) {
+    return this.columns.get(path)?.at(-1) ?? null;
+  }
+
+  // Devices of a list that its total counts; if all of them look layered, all count.
+  counted(list, names = entries(this.sample, list).map((entry) => entry.name)) {
+    const plain = names.filter((name) => typeof name === "string" && !LISTS[list].layered(name, names));
+    return plain.length ? plain : names.filter((name) => !/^lo\d*$/.test(name));
+  }
+
+  // Devices of a list that have a column, whether or not they are in the newest sample.
+  devices(list) {
+    const end = "." + LISTS[list].fields[0];
+    return [...this.columns.keys()].filter((path) => path.startsWith(list + ".") && path.endsWith(end))
+      .map((path) => path.slice(list.length + 1, -end.length)).filter((name) => name !== "*").sort();
+  }
+
+  // Index of the sample nearest to a time, or -1 where the nearest is further than a hole is wide.
+  nearest(time) {
+    let low = 0;
+    let high = this.times.length - 1;
+    if (high < 0) return -1;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.times[middle] < time) low = middle + 1;
+      else high = middle;
+    }
+    if (low > 0 && time - this.times[low - 1] < this.times[low] - time) low -= 1;
+    return Math.abs(this.times[low] - time) < this.gapMs ? low : -1;
+  }
+
+  figures(sample) {
+    const row = new Map(SCALARS.map((path) => {
+      const [topic, field] = path.split(".");
+      return [path, sample[topic]?.[field]];
+    }));
+    for (const [list, { fields }] of Object.entries(LISTS)) {
+      const devices = entries(sample, list);
+      const counted = new Set(this.counted(list));
+      for (const field of fields) {
+        const values = [];
+        for (const device of devices) {
+          const path = list + "." + device.name + "." + field;
+          row.set(path, device[field]);
+          if (known(device[field])) this.measured.add(path);
+          if (counted.has(device.name) && this.measured.has(path)) values.push(device[field]);
+        }
+        row.set(list + ".*." + field, total(values));
+      }
+    }
+    return row;
+  }
+
+  // History replaces what it covers; what this page saw before that (of an earlier process, say) stays.
+  load(history, snapshot) {
+    const series = Object.entries(history ?? {}).filter(([, one]) =>
+      Array.isArray(one?.values) && one.values.length && known(one.t0) && one.step_ms > 0);
+    if (!series.length) return;
+    const step = Math.min(...series.map(([, one]) => one.step_ms));
+    const start = Math.min(...series.map(([, one]) => one.t0));
+    const place = (one, index) => Math.round((one.t0 + index * one.step_ms - start) / step);
+    const length = Math.min(4 * SAMPLES_MAX, 1 + Math.max(...series.map(([, one]) => place(one, one.values.length - 1))));
+    const columns = new Map(series.map(([path, one]) => {
+      const column = new Array(length).fill(null);
+      one.values.forEach((value, index) => { if (known(value)) column[place(one, index)] = value; });
+      return [path, column];
+    }));
+    for (const list of Object.keys(LISTS)) this.totalHistory(list, columns, snapshot, length);
+    while (this.times.length && this.times.at(-1) > start - step / 2) this.pop();
+    for (let index = 0; index < length; index += 1) {
+      this.push(start + index * step, new Map([...columns].map(([path, column]) => [path, column[index]])));
+    }
+  }
+
+  // A total over fewer devices than the live one would make a false step: then the past stays empty.
+  totalHistory(list, columns, snapshot, length) {
+    const names = entries(snapshot, list).map((entry) => entry.name);
+    for (const field of LISTS[list].fields) {
+      const parts = this.counted(list, names).map((name) => columns.get(list + "." + name + "." + field));
+      if (!parts.length || parts.includes(undefined)) continue;
+      const firsts = parts.map((part) => part.findIndex(known));
+      const column = Array.from({ length }, (_, index) =>
+        total(parts.filter((_, part) => firsts[part] >= 0 && firsts[part] <= index).map((part) => part[index])));
+      columns.set(list + ".*." + field, column);
+    }
+  }
+
+  push(time, row) {
+    for (const path of row.keys()) {
+      if (!this.columns.has(path)) this.columns.set(path, new Array(this.times.length).fill(null));
+    }
+    this.times.push(time);
+    for (const [path, column] of this.columns) {
+      const value = row.get(path);
+      column.push(known(value) ? value : null);
+    }
+  }
+
+  pop() {
+    this.times.pop();
+    for (const column of this.columns.values()) column.pop();
+  }
+
+  shift() {
+    this.times.shift();
+    for (const column of this.columns.values()) column.shift();
+  }
+
+  // Devices that have gone (containers' interfaces come and go all day) leave once their last figure does.
+  forget() {
+    for (const [path, column] of this.columns) {
+      if (column.some((value) => value !== null)) continue;
+      this.columns.delete(path);
+      this.measured.delete(path);
+    }
+  }
+}
+
+// One unknown part makes the sum unknown: a dip that did not happen is worse than a hole.
+function total(values) {
+  if (!values.length || !values.every(known)) return null;
+  return values.reduce((all, value) => all + value, 0);
+}

@@ -1,0 +1,389 @@
+//! vitald itself: the handler that joins the engine and the metrics.
+//!
+//! [`App`] samples on a task of the engine, keeps the sequence number, publishes each sample to the
+//! classes of the hub that are due, and answers requests and messages. It owns no socket and no
+//! timer. This is the only wing that imports both others.
+
+pub mod access;
+pub mod assets;
+pub mod hub;
+pub mod protocol;
+pub mod routes;
+pub mod server;
+
+use std::time::{Duration, SystemTime};
+
+use self::access::Access;
+use self::assets::PAGE;
+use self::hub::{Hub, Terms};
+use self::protocol::{
+    DEFAULT_SUBSCRIPTION, ErrorCode, ErrorMessage, Hello, Metrics, Pong, Refusal, Subscribed,
+    Unsubscribed, write_json,
+};
+use self::routes::{HistoryQuery, Route};
+use crate::engine::clock::Tick;
+use crate::engine::connection::CloseReason;
+use crate::engine::connection::frame::{Frame, Kind};
+use crate::engine::connection::head::Request;
+use crate::engine::connection::response::Response;
+use crate::engine::handle::Handle;
+use crate::engine::handler::{Answer, Context, Handler, Message};
+use crate::engine::histogram::Histogram;
+use crate::engine::net::Peer;
+use crate::engine::tasks::{Run, TaskId};
+use crate::metrics::MetricsService;
+use crate::metrics::selection::Selection;
+
+/// Close codes (RFC 6455, section 7.4.1).
+const UNSUPPORTED_DATA: u16 = 1003;
+const POLICY_VIOLATION: u16 = 1008;
+
+/// The handler that is vitald.
+pub struct App {
+    metrics: MetricsService,
+    hub: Hub,
+    access: Access,
+    everything: Selection,
+    /// Base ticks since the start, those that were skipped included.
+    sequence: u64,
+    tick: Option<TaskId>,
+    /// What has been encoded for readers between two ticks, by the time of its sample.
+    cache: Cache,
+    /// How many messages each connection has sent in its current second, by slot.
+    rates: Vec<Rate>,
+    /// From a tick's due time to its beginning.
+    lateness: Histogram,
+}
+
+#[derive(Default)]
+struct Cache {
+    time_ms: u64,
+    snapshot: Option<Frame>,
+    hello: Option<Frame>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Rate {
+    since: Tick,
+    messages: u32,
+}
+
+impl App {
+    /// An application that samples by `metrics` and serves at most `slots` connections.
+    pub fn new(metrics: MetricsService, access: Access, slots: usize) -> App {
+        App {
+            metrics,
+            hub: Hub::new(slots),
+            access,
+            everything: Selection::all(),
+            sequence: 0,
+            tick: None,
+            cache: Cache::default(),
+            rates: vec![Rate::default(); slots],
+            lateness: Histogram::new(),
+        }
+    }
+
+    fn interval_ms(&self) -> u64 {
+        self.metrics.interval().as_millis() as u64
+    }
+
+    /// Samples and sends the sample to every class that is due.
+    fn tick(&mut self, context: &mut Context<'_>, run: Run) {
+        self.lateness.record(context.now() - run.due);
+        self.sequence += 1 + run.skipped;
+        if run.skipped > 0 {
+            log::info!("tick skipped={} seq={}", run.skipped, self.sequence);
+        }
+        let wall_ms = unix_ms(context.wall());
+        self.metrics.tick(context.instant().since_origin(), wall_ms, self.sequence);
+        let snapshot = self.metrics.latest();
+        for (Terms { sub, selection, .. }, members) in self.hub.due(self.sequence) {
+            let metrics = Metrics { snapshot, sequence: self.sequence, sub, selection };
+            let frame = context.frames().encode(Kind::Text, |out| write_json(&metrics, out));
+            for member in members {
+                context.publish(member.handle, member.channel, frame.clone());
+            }
+        }
+    }
+
+    fn answer(&mut self, context: &mut Context<'_>, peer: Peer, request: &Request<'_>) -> Answer {
+        let host = request.header("host").unwrap_or_default();
+        // A Unix socket's client has passed the file's permissions, whatever it calls us; HTTP/1.0
+        // may come without a Host.
+        let is_named = peer != Peer::Unix && (!host.is_empty() || request.has("host"));
+        if is_named && !self.access.allows_host(host) {
+            return Answer::Respond(Response::text(
+                421,
+                "this server does not go by that name; see --allow-host",
+            ));
+        }
+        match routes::route(request) {
+            Ok(Route::WebSocket) => self.upgrade(request, host),
+            Ok(Route::Page) => Answer::Respond(page(request)),
+            Ok(Route::Health) => Answer::Respond(health(context.is_draining())),
+            Ok(Route::Snapshot) => Answer::Respond(self.snapshot(context)),
+            Ok(Route::History(query)) => Answer::Respond(self.history(&query, context)),
+            Err(refusal) => Answer::Respond(refusal),
+        }
+    }
+
+    fn upgrade(&self, request: &Request<'_>, host: &str) -> Answer {
+        if let Some(origin) = request.header("origin")
+            && !self.access.allows_origin(origin, host)
+        {
+            return Answer::Respond(Response::text(
+                403,
+                "pages of that origin may not connect; see --allow-origin",
+            ));
+        }
+        let offered = request.has_token("sec-websocket-protocol", protocol::SUBPROTOCOL);
+        Answer::Upgrade { protocol: offered.then_some(protocol::SUBPROTOCOL) }
+    }
+
+    /// Brings the cache up to the newest sample, taking one if the newest is over.
+    fn refresh(&mut self, context: &Context<'_>) {
+        let now = context.instant().since_origin();
+        let time_ms = self.metrics.read(now, unix_ms(context.wall())).time_ms;
+        if self.cache.time_ms != time_ms {
+            self.cache = Cache { time_ms, ..Cache::default() };
+        }
+    }
+
+    fn newest(&self) -> Metrics<'_> {
+        Metrics {
+            snapshot: self.metrics.latest(),
+            sequence: self.sequence,
+            sub: DEFAULT_SUBSCRIPTION,
+            selection: &self.everything,
+        }
+    }
+
+    fn snapshot(&mut self, context: &Context<'_>) -> Response {
+        self.refresh(context);
+        let frame = self.cache.snapshot.take();
+        let frame = frame.unwrap_or_else(|| {
+            Frame::new(Kind::Plain, |out| write_json(&self.newest(), out))
+        });
+        self.cache.snapshot = Some(frame.clone());
+        json(frame)
+    }
+
+    fn history(&self, query: &HistoryQuery, context: &Context<'_>) -> Response {
+        let history = self.metrics.history();
+        let mut found = Vec::with_capacity(query.metrics.len());
+        for metric in &query.metrics {
+            match history.query(metric, query.since_ms, query.until_ms, query.points) {
+                Some(series) => found.push(series),
+                None => {
+                    let shown: String = metric.escape_debug().take(100).collect();
+                    let reason = format!("there is no history of \"{shown}\"");
+                    return Response::text(404, &reason);
+                }
+            }
+        }
+        let frame = Frame::new(Kind::Plain, |out| match query.csv {
+            true => found.iter().for_each(|series| series.write_csv(out)),
+            false => write_json(&found, out),
+        });
+        if frame.len() > context.limits().reply_bytes_max {
+            return Response::text(400, "too much at a time: ask for fewer metrics or points");
+        }
+        if query.csv {
+            return Response::new(200)
+                .with("Cache-Control", "no-store")
+                .with("Content-Disposition", "attachment; filename=\"vitald-history.csv\"")
+                .with_body("text/csv; charset=utf-8", frame);
+        }
+        json(frame)
+    }
+
+    fn hello(&mut self, context: &Context<'_>, with_history: bool) -> Frame {
+        self.refresh(context);
+        let encode = |history| {
+            let hello =
+                Hello::new(self.metrics.facts(), self.interval_ms(), self.newest(), history);
+            Frame::new(Kind::Text, |out| write_json(&hello, out))
+        };
+        if !with_history {
+            return encode(None);
+        }
+        let frame = self.cache.hello.take();
+        let frame = frame.unwrap_or_else(|| encode(Some(self.metrics.history())));
+        self.cache.hello = Some(frame.clone());
+        frame
+    }
+
+    /// Counts a message; false when the connection has sent too many in its current second.
+    fn may_speak(&mut self, handle: Handle, now: Tick) -> bool {
+        let rate = &mut self.rates[handle.slot()];
+        if now - rate.since >= Duration::from_secs(1) {
+            *rate = Rate { since: now, messages: 0 };
+        }
+        rate.messages += 1;
+        rate.messages <= protocol::MESSAGES_PER_SECOND_MAX
+    }
+
+    fn text(&mut self, context: &mut Context<'_>, handle: Handle, text: &str) {
+        let (id, request) = protocol::parse(text, self.interval_ms());
+        let id = id.as_ref();
+        let result = match request {
+            Ok(protocol::Request::Ping) => {
+                let t = unix_ms(context.wall());
+                reply(context, handle, &Pong::new(id, t));
+                Ok(())
+            }
+            Ok(protocol::Request::Subscribe { sub, selection, divisor }) => {
+                self.subscribe(context, handle, Terms { sub, selection, divisor }, id)
+            }
+            Ok(protocol::Request::Unsubscribe { sub }) => {
+                self.unsubscribe(context, handle, &sub, id)
+            }
+            Err(refusal) => Err(refusal),
+        };
+        if let Err(refusal) = result {
+            reply(context, handle, &ErrorMessage::new(&refusal, id));
+        }
+    }
+
+    fn subscribe(
+        &mut self,
+        context: &mut Context<'_>,
+        handle: Handle,
+        terms: Terms,
+        id: Option<&protocol::Id>,
+    ) -> Result<(), Refusal> {
+        let interval_ms = self.interval_ms() * u64::from(terms.divisor);
+        let channel = self.hub.subscribe(handle, terms.clone())?;
+        context.retract(handle, channel);
+        reply(context, handle, &Subscribed::new(&terms.sub, &terms.selection, interval_ms, id));
+        Ok(())
+    }
+
+    fn unsubscribe(
+        &mut self,
+        context: &mut Context<'_>,
+        handle: Handle,
+        sub: &str,
+        id: Option<&protocol::Id>,
+    ) -> Result<(), Refusal> {
+        let channel = self.hub.unsubscribe(handle, sub).ok_or_else(|| {
+            let message = format_args!("there is no subscription {sub:?}");
+            Refusal::new(ErrorCode::BadRequest, message)
+        })?;
+        context.retract(handle, channel);
+        reply(context, handle, &Unsubscribed::new(sub, id));
+        Ok(())
+    }
+}
+
+impl Handler for App {
+    fn start(&mut self, context: &mut Context<'_>) {
+        // A first sample at once, so that the first page is not empty; rates need a second one.
+        let now = context.now();
+        self.metrics.tick(now.since_origin(), unix_ms(context.wall()), self.sequence);
+        let interval = self.metrics.interval();
+        self.tick = context.spawn_every("tick", now + interval, interval);
+        assert!(self.tick.is_some(), "an engine that starts has room for a task");
+    }
+
+    fn request(
+        &mut self,
+        context: &mut Context<'_>,
+        handle: Handle,
+        request: &Request<'_>,
+    ) -> Answer {
+        let peer = context.peer(handle).expect("who asks is there");
+        self.answer(context, peer, request)
+    }
+
+    fn open(&mut self, context: &mut Context<'_>, handle: Handle, request: &Request<'_>) {
+        self.rates[handle.slot()] = Rate { since: context.now(), messages: 0 };
+        let hello = self.hello(context, routes::wants_history(request.query()));
+        context.reply(handle, hello);
+        let terms = Terms {
+            sub: DEFAULT_SUBSCRIPTION.to_owned(),
+            selection: self.everything.clone(),
+            divisor: 1,
+        };
+        if let Err(refusal) = self.hub.subscribe(handle, terms) {
+            reply(context, handle, &ErrorMessage::new(&refusal, None));
+        }
+    }
+
+    fn message(&mut self, context: &mut Context<'_>, handle: Handle, message: Message<'_>) {
+        if !self.may_speak(handle, context.now()) {
+            let text = "too many messages";
+            context.close(handle, POLICY_VIOLATION, text, CloseReason::Policy);
+            return;
+        }
+        match message {
+            Message::Text(text) => self.text(context, handle, text),
+            Message::Binary(_) => {
+                let text = "messages are text";
+                context.close(handle, UNSUPPORTED_DATA, text, CloseReason::Policy);
+            }
+        }
+    }
+
+    fn closed(&mut self, _: &mut Context<'_>, handle: Handle, _: CloseReason) {
+        self.hub.remove(handle);
+    }
+
+    fn task(&mut self, context: &mut Context<'_>, run: Run) {
+        if self.tick == Some(run.id) {
+            self.tick(context, run);
+        }
+    }
+
+    fn drain(&mut self, context: &mut Context<'_>) {
+        if let Some(tick) = self.tick.take() {
+            context.cancel(tick);
+        }
+        if let Some(p99) = self.lateness.quantile(0.99) {
+            log::info!("tick count={} lateness_p99_us={}", self.lateness.count(), p99.as_micros());
+        }
+    }
+}
+
+fn reply(context: &mut Context<'_>, handle: Handle, message: &impl serde::Serialize) {
+    context.reply(handle, Frame::new(Kind::Text, |out| write_json(message, out)));
+}
+
+fn json(body: Frame) -> Response {
+    Response::new(200)
+        .with("Cache-Control", "no-store")
+        .with_body("application/json", body)
+}
+
+fn health(is_draining: bool) -> Response {
+    let (status, text) = if is_draining { (503, "draining") } else { (200, "ok") };
+    let body = Frame::new(Kind::Plain, |out| out.extend_from_slice(text.as_bytes()));
+    Response::new(status)
+        .with("Cache-Control", "no-store")
+        .with_body("text/plain; charset=utf-8", body)
+}
+
+fn page(request: &Request<'_>) -> Response {
+    let gzip = request.accepts_gzip();
+    let (bytes, etag) = if gzip { (PAGE.gzip, PAGE.etag_gzip) } else { (PAGE.identity, PAGE.etag) };
+    let is_known = request.has_token("if-none-match", etag)
+        || request.has_token("if-none-match", &format!("W/{etag}"));
+    let response = Response::new(if is_known { 304 } else { 200 })
+        .with("ETag", etag)
+        .with("Cache-Control", "no-cache")
+        .with("Vary", "Accept-Encoding")
+        .with("Content-Security-Policy", PAGE.content_security_policy);
+    if is_known {
+        return response;
+    }
+    let response = if gzip { response.with("Content-Encoding", "gzip") } else { response };
+    let body = Frame::new(Kind::Plain, |out| out.extend_from_slice(bytes));
+    response.with_body("text/html; charset=utf-8", body)
+}
+
+/// Unix milliseconds; 0 for a clock before 1970.
+pub fn unix_ms(wall: SystemTime) -> u64 {
+    let since = wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,166 @@
+//! From a request to what it asks for. Pure: touches nothing, answers nothing but refusals.
+
+use crate::engine::connection::head::Request;
+use crate::engine::connection::response::Response;
+
+/// Metrics that one history request may name. Eight whole series are about 200 KB.
+const HISTORY_METRICS_MAX: usize = 8;
+
+/// What a request asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Route {
+    /// The dashboard.
+    Page,
+    /// The WebSocket.
+    WebSocket,
+    /// The newest sample.
+    Snapshot,
+    /// The past of some metrics.
+    History(HistoryQuery),
+    /// Whether we are well.
+    Health,
+}
+
+/// Which part of the past.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct HistoryQuery {
+    /// Scalar paths, as asked for.
+    pub metrics: Vec<String>,
+    /// Unix milliseconds, inclusive.
+    pub since_ms: Option<u64>,
+    /// Unix milliseconds, inclusive.
+    pub until_ms: Option<u64>,
+    /// At most so many points for each metric.
+    pub points: Option<usize>,
+    /// As CSV for a download.
+    pub csv: bool,
+}
+
+/// Methods that exist (RFC 9110, section 9; RFC 5789), so that a refusal can tell "not here" from
+/// "never heard of".
+const METHODS: [&str; 9] =
+    ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
+
+/// Finds what `request` asks for.
+///
+/// # Errors
+/// The refusal: 501 for a method nobody knows, 404, 405, 400 for a query that makes no sense.
+pub fn route(request: &Request<'_>) -> Result<Route, Response> {
+    let method = request.method();
+    if !METHODS.contains(&method) {
+        return Err(Response::text(501, "unknown method"));
+    }
+    let path = request.path();
+    let is_known = matches!(path, "/" | "/ws" | "/healthz" | "/api/v1/snapshot" | "/api/v1/history");
+    if !is_known {
+        return Err(Response::text(404, "there is nothing at this path"));
+    }
+    if !matches!(method, "GET" | "HEAD") {
+        return Err(Response::text(405, "only GET and HEAD").with("Allow", "GET, HEAD"));
+    }
+    match path {
+        "/" => Ok(Route::Page),
+        "/ws" => Ok(Route::WebSocket),
+        "/healthz" => Ok(Route::Health),
+        "/api/v1/snapshot" => Ok(Route::Snapshot),
+        _ => history_query(request.query())
+            .map(Route::History)
+            .map_err(|reason| Response::text(400, &reason)),
+    }
+}
+
+/// Whether a WebSocket's query asks that hello come without history.
+pub fn wants_history(query: &str) -> bool {
+    !form_urlencoded::parse(query.as_bytes()).any(|(key, value)| key == "history" && value == "0")
+}
+
+fn history_query(query: &str) -> Result<HistoryQuery, String> {
+    let mut wanted = HistoryQuery::default();
+    for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+        match &*key {
+            "metric" => wanted.metrics.push(value.into_owned()),
+            "since" => wanted.since_ms = Some(number(&key, &value)?),
+            "until" => wanted.until_ms = Some(number(&key, &value)?),
+            "points" => {
+                let points = number(&key, &value)?;
+                if points == 0 {
+                    return Err("points must be at least 1".to_owned());
+                }
+                wanted.points = Some(usize::try_from(points).unwrap_or(usize::MAX));
+            }
+            "format" => match &*value {
+                "csv" => wanted.csv = true,
+                "json" => wanted.csv = false,
+                _ => return Err("format must be json or csv".to_owned()),
+            },
+            // An unknown parameter is ignored, as unknown fields of messages are.
+            _ => {}
+        }
+    }
+    match wanted.metrics.len() {
+        0 => Err("name at least one metric, as in ?metric=cpu.usage".to_owned()),
+        1..=HISTORY_METRICS_MAX => Ok(wanted),
+        _ => Err(format!("at most {HISTORY_METRICS_MAX} metrics at a time")),
+    }
+}
+
+fn number(key: &str, value: &str) -> Result<u64, String> {
+    value.parse().map_err(|_| format!("{key} must be a whole number"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::connection::head::{Fields, Head, parse};
+
+    fn routed(method: &str, target: &str) -> Result<Route, u16> {
+        let text = format!("{method} {target} HTTP/1.1\r\nHost: h\r\n\r\n");
+        match parse(text.as_bytes(), &mut Fields::new(), 2048) {
+            Ok(Head::Complete(request, _)) => route(&request).map_err(|refusal| refusal.status()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn each_path_leads_to_its_route() {
+        assert_eq!(routed("GET", "/"), Ok(Route::Page));
+        assert_eq!(routed("HEAD", "/?theme=dark"), Ok(Route::Page));
+        assert_eq!(routed("GET", "/ws?history=0"), Ok(Route::WebSocket));
+        assert_eq!(routed("GET", "/healthz"), Ok(Route::Health));
+        assert_eq!(routed("GET", "/api/v1/snapshot"), Ok(Route::Snapshot));
+    }
+
+    #[test]
+    fn what_cannot_be_had_is_refused_with_its_status() {
+        assert_eq!(routed("GET", "/nothing"), Err(404));
+        assert_eq!(routed("GET", "//"), Err(404));
+        assert_eq!(routed("POST", "/"), Err(405));
+        assert_eq!(routed("POST", "/nothing"), Err(404));
+        assert_eq!(routed("BREW", "/"), Err(501));
+    }
+
+    #[test]
+    fn a_history_query_is_decoded_and_checked() {
+        let target = "/api/v1/history?metric=cpu.usage&metric=filesystems.%2F.usage&since=5&points=9";
+        let Ok(Route::History(query)) = routed("GET", target) else { panic!() };
+        assert_eq!(query.metrics, ["cpu.usage", "filesystems./.usage"]);
+        assert_eq!((query.since_ms, query.until_ms, query.points), (Some(5), None, Some(9)));
+        for query in [
+            "",
+            "metric=a&since=yesterday",
+            "metric=a&points=0",
+            "metric=a&points=-1",
+            "metric=a&format=xml",
+            "metric=a&metric=b&metric=c&metric=d&metric=e&metric=f&metric=g&metric=h&metric=i",
+        ] {
+            assert_eq!(routed("GET", &format!("/api/v1/history?{query}")), Err(400), "{query}");
+        }
+    }
+
+    #[test]
+    fn history_in_hello_can_be_declined() {
+        assert!(wants_history(""));
+        assert!(wants_history("history=1"));
+        assert!(!wants_history("a=b&history=0"));
+    }
+}

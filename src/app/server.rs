@@ -1,0 +1,164 @@
+//! vitald on the production network and clock, ready to run or to be driven.
+//!
+//! [`Server::bind`] makes everything that can fail; after it the loop runs by [`Server::turn`] or
+//! [`Server::run`]. It installs no signal handler, no logger and no panic hook: those are the
+//! program's.
+
+use std::fmt;
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use super::App;
+use super::access::Access;
+use crate::config::{Config, Listen};
+use crate::engine::clock::Monotonic;
+use crate::engine::ledger::Ledger;
+use crate::engine::limits::Limits;
+use crate::engine::net::{ListenAddress, MioNet};
+use crate::engine::stats::Stats;
+use crate::engine::{Engine, Turn};
+use crate::metrics::MetricsService;
+
+/// Why a server could not be made or could not go on. Each displays as one sentence.
+#[derive(Debug)]
+pub enum Error {
+    /// The configuration cannot be served.
+    Config(String),
+    /// An address cannot be listened on.
+    Listen {
+        /// The address, as configured.
+        address: String,
+        /// What the system said.
+        cause: String,
+    },
+    /// The system's poll has failed.
+    Poll(io::Error),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Config(sentence) => formatter.write_str(sentence),
+            Error::Listen { address, cause } => {
+                write!(formatter, "cannot listen on {address}: {cause}")
+            }
+            Error::Poll(error) => write!(formatter, "cannot wait for events: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// A vitald that listens.
+pub struct Server {
+    engine: Engine<App, MioNet, Monotonic>,
+    addresses: Vec<ListenAddress>,
+}
+
+impl Server {
+    /// Opens the sources and binds the addresses of `config`.
+    ///
+    /// # Errors
+    /// When a value of the configuration cannot be served, an address not be bound, or the system
+    /// gives no poll descriptor.
+    pub fn bind(config: &Config) -> Result<Server, Error> {
+        config.check().map_err(Error::Config)?;
+        let wanted = resolve(config)?;
+        let mut net = MioNet::new().map_err(Error::Poll)?;
+        let mut addresses = Vec::with_capacity(wanted.len());
+        for (listen, address) in &wanted {
+            let bound = net.listen(address).map_err(|error| Error::Listen {
+                address: listen.to_string(),
+                cause: error.to_string(),
+            })?;
+            addresses.push(bound);
+        }
+        let limits = Limits { connections_max: config.connections_max, ..Limits::default() };
+        let slots = limits.slots();
+        log::info!(
+            "limits connections_max={} memory_ceiling_bytes={}",
+            limits.connections_max,
+            limits.memory_ceiling(),
+        );
+        let metrics = MetricsService::for_this_host(config.interval);
+        let machine = metrics.facts().name.clone();
+        let access = Access::new(&config.allow_hosts, &config.allow_origins, machine.as_deref());
+        let app = App::new(metrics, access, slots);
+        let engine = Engine::with_parts(limits, net, Monotonic::new(), app);
+        Ok(Server { engine: engine.map_err(Error::Config)?, addresses })
+    }
+
+    /// The addresses as they were bound: with the port that was free where port 0 was asked for.
+    pub fn addresses(&self) -> impl Iterator<Item = String> {
+        self.addresses.iter().map(|address| match address {
+            ListenAddress::Tcp(address) => format!("http://{address}/"),
+            ListenAddress::Unix(_) => address.to_string(),
+        })
+    }
+
+    /// Lets bytes that arrive on `stream` wake the loop; the turn that notes them says so. They are
+    /// thrown away. For signals: write a byte from the signal's handler.
+    ///
+    /// # Errors
+    /// When the descriptor cannot be watched.
+    pub fn wake_on(&mut self, stream: UnixStream) -> Result<(), Error> {
+        self.engine.net_mut().wake_on(stream).map_err(Error::Poll)
+    }
+
+    /// One pass of the loop; waits at most `timeout` for something to do.
+    ///
+    /// # Errors
+    /// When the poll fails; the server cannot go on.
+    pub fn turn(&mut self, timeout: Option<Duration>) -> Result<Turn, Error> {
+        self.engine.turn(timeout).map_err(Error::Poll)
+    }
+
+    /// Runs until a [`Server::shutdown`] is complete.
+    ///
+    /// # Errors
+    /// When the poll fails.
+    pub fn run(&mut self) -> Result<(), Error> {
+        while !self.turn(None)?.finished {}
+        Ok(())
+    }
+
+    /// When the next turn is due without an event; now if work is left over.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.engine.next_deadline().map(|tick| self.engine.clock().instant(tick))
+    }
+
+    /// Begins to stop in order: listeners close, subscribers get close code 1001; complete after at
+    /// most 5 s, when a turn says `finished`.
+    pub fn shutdown(&mut self) {
+        self.engine.shutdown();
+    }
+
+    /// What the engine has counted.
+    pub fn stats(&self) -> &Stats {
+        self.engine.stats()
+    }
+
+    /// What was taken and given back.
+    pub fn ledger(&self) -> &Ledger {
+        self.engine.ledger()
+    }
+}
+
+/// Every address that the configuration stands for, checked for who could reach it.
+fn resolve(config: &Config) -> Result<Vec<(&Listen, ListenAddress)>, Error> {
+    let mut wanted = Vec::new();
+    for listen in &config.listen {
+        let addresses = listen.resolve().map_err(|cause| Error::Listen {
+            address: listen.to_string(),
+            cause,
+        })?;
+        for address in addresses {
+            if let ListenAddress::Tcp(address) = &address {
+                config.check_access(address).map_err(Error::Config)?;
+            }
+            wanted.push((listen, address));
+        }
+    }
+    Ok(wanted)
+}

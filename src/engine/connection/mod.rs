@@ -1,0 +1,515 @@
+//! One connection's state machine.
+//!
+//! A connection owns its phase, its outbox and what the protocol needs; it owns no socket and does
+//! no I/O. The engine reads and writes for it (`engine/serve.rs`) and asks it what may be done now,
+//! by when something must have happened, and what it means if it has not.
+//!
+//! | phase | state | holds | leaves when | deadline |
+//! |---|---|---|---|---|
+//! | Head | CONNECTING | maybe an input buffer | a request is whole: Reply, or Open after 101; malformed: Draining; end: Dead | head 5 s from accept or first byte; idle 30 s between requests |
+//! | Reply | CONNECTING | an answer | sent: Head, or Lingering when it was the last | stall 10 s, frame 30 s |
+//! | Open | CONNECTED | WebSocket state | peer's close or its error: Draining; ours: Closing; end, stall: Dead | ping after 30 s of silence, dead after 45 s; stall 10 s, frame 30 s |
+//! | Closing | DISCONNECTING | our close frame | the peer's close: Draining | 1 s |
+//! | Draining | DISCONNECTING | last bytes | all sent: Lingering | 1 s |
+//! | Lingering | DISCONNECTING | nothing | the peer's end, or too much input: Dead | 1 s |
+//! | Dead | DISCONNECTED | a place on the doomed list | released at the end of the turn | none |
+//!
+//! Lingering is there because closing a socket with unread input sends RST, which can destroy the
+//! last answer on its way.
+
+pub mod frame;
+pub mod head;
+pub mod outbox;
+pub mod response;
+pub mod websocket;
+
+use std::fmt;
+
+use self::outbox::Outbox;
+use self::websocket::WebSocket;
+use super::clock::Tick;
+use super::handle::Handle;
+use super::limits::Limits;
+use super::net::Peer;
+use super::wheel::TimerId;
+
+/// Where a connection is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Waiting for a request head.
+    Head,
+    /// Sending an answer; nothing is read meanwhile.
+    Reply,
+    /// An open WebSocket.
+    Open,
+    /// We have sent a close frame and wait for the peer's.
+    Closing,
+    /// Sending the last bytes.
+    Draining,
+    /// All is sent and we have said so; waiting for the peer's end.
+    Lingering,
+    /// Over; released at the end of the turn.
+    Dead,
+}
+
+/// The four states that the API and the logs show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Not yet, or never to be, a WebSocket.
+    Connecting,
+    /// An open WebSocket.
+    Connected,
+    /// On the way out.
+    Disconnecting,
+    /// Over.
+    Disconnected,
+}
+
+impl Phase {
+    /// The state that this phase belongs to.
+    pub fn state(self) -> State {
+        match self {
+            Phase::Head | Phase::Reply => State::Connecting,
+            Phase::Open => State::Connected,
+            Phase::Closing | Phase::Draining | Phase::Lingering => State::Disconnecting,
+            Phase::Dead => State::Disconnected,
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            State::Connecting => "CONNECTING",
+            State::Connected => "CONNECTED",
+            State::Disconnecting => "DISCONNECTING",
+            State::Disconnected => "DISCONNECTED",
+        })
+    }
+}
+
+macro_rules! close_reasons {
+    ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
+        /// Why a connection ended. The first cause counts.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(usize)]
+        pub enum CloseReason {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl CloseReason {
+            /// Every reason, in the order of their counters.
+            pub const ALL: &[CloseReason] = &[$(CloseReason::$name,)*];
+
+            /// The reason's name in logs and in the API.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(CloseReason::$name => $text,)*
+                }
+            }
+        }
+    };
+}
+
+close_reasons! {
+    /// The last answer of an HTTP connection was sent.
+    Finished = "finished",
+    /// The peer ended the connection: between requests, or a WebSocket without a close frame.
+    PeerLeft = "peer_left",
+    /// The peer sent a close frame.
+    PeerClosed = "peer_closed",
+    /// The handler closed the WebSocket.
+    Closed = "closed",
+    /// The handler closed the WebSocket because of what its peer did.
+    Policy = "policy",
+    /// A drain ended it in order.
+    Shutdown = "shutdown",
+    /// A drain's time was over, or the engine was dropped.
+    ShutdownForced = "shutdown_forced",
+    /// A request head did not become whole in time.
+    HeadTimeout = "head_timeout",
+    /// No further request came.
+    IdleTimeout = "idle_timeout",
+    /// A request that is refused by its form.
+    BadRequest = "bad_request",
+    /// There was no room for it.
+    Full = "full",
+    /// The peer did not take what was sent to it.
+    SlowReader = "slow_reader",
+    /// The peer did not answer a ping.
+    Silent = "silent",
+    /// The peer did not answer our close frame, or did not take its last bytes, in time.
+    CloseTimeout = "close_timeout",
+    /// The peer broke the WebSocket protocol.
+    ProtocolError = "protocol_error",
+    /// The peer sent a message over the limit.
+    TooBig = "too_big",
+    /// The peer reset the connection.
+    Reset = "reset",
+    /// The system reported another error.
+    Failed = "failed",
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
+    }
+}
+
+/// What a connection's one deadline is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deadline {
+    /// The request head must be whole.
+    Head,
+    /// The next request must begin.
+    Idle,
+    /// Some unsent bytes must leave, or the frame that is begun must be complete.
+    Stall,
+    /// A silent peer is to be pinged.
+    Ping,
+    /// A silent peer is to be given up.
+    Silence,
+    /// This step of the end must be over.
+    Close,
+}
+
+/// A connection, less its socket.
+#[derive(Debug)]
+pub struct Connection {
+    /// Its name.
+    pub(crate) handle: Handle,
+    /// Where it comes from.
+    pub(crate) peer: Peer,
+    phase: Phase,
+    /// What is to be sent.
+    pub(crate) outbox: Outbox,
+    /// Bytes that were received and not consumed: a partial head, pipelined requests, or frames
+    /// beyond a turn's budget.
+    pub(crate) input: Option<Vec<u8>>,
+    /// Whether `input` may hold something whole. Cleared when parsing has found it partial.
+    pub(crate) input_due: bool,
+    /// From Open to the end.
+    pub(crate) websocket: Option<Box<WebSocket>>,
+    /// The connection's one entry in the wheel, and the instant it stands for. The entry may be
+    /// early: the deadline moves without it and is looked at when it fires.
+    pub(crate) timer: Option<(TimerId, Tick)>,
+    /// Set by events, cleared by `WouldBlock` and by the end of input.
+    pub(crate) readable: bool,
+    /// Set by events, cleared by `WouldBlock`.
+    pub(crate) writable: bool,
+    /// On the ready list.
+    pub(crate) is_ready: bool,
+    /// On the touched list.
+    pub(crate) is_touched: bool,
+    /// The handler knows it as an open WebSocket.
+    pub(crate) is_member: bool,
+    /// This connection's next answer may be followed by another request.
+    pub(crate) keep_alive: bool,
+    pinged: bool,
+    /// The close that the handler has asked for and that is not yet carried out.
+    pub(crate) close_wanted: Option<CloseWanted>,
+    /// The first cause of the end.
+    pub(crate) cause: Option<CloseReason>,
+    /// Input thrown away while lingering.
+    pub(crate) lingered_bytes: usize,
+    since: Tick,
+    opened: Tick,
+    heard: Tick,
+    /// When the bytes that wait now began to wait, or last moved.
+    stalled: Option<Tick>,
+    /// When the frame that is half on the wire was begun.
+    frame_begun: Option<Tick>,
+    /// When the first byte of the head at hand came.
+    head_begun: Option<Tick>,
+    /// Whether a request has been answered on this connection.
+    answered: bool,
+    /// Let in only to be told that there is no room.
+    pub(crate) is_refused: bool,
+    /// Set by `release`, asserted when dropped.
+    pub(crate) is_released: bool,
+}
+
+/// A close that a handler asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CloseWanted {
+    /// The close code (RFC 6455, section 7.4).
+    pub code: u16,
+    /// At most 123 bytes for the peer's log.
+    pub text: &'static str,
+    /// What it counts as.
+    pub reason: CloseReason,
+}
+
+impl Connection {
+    /// A connection that has just been accepted.
+    pub(crate) fn new(handle: Handle, peer: Peer, now: Tick) -> Connection {
+        Connection {
+            handle,
+            peer,
+            phase: Phase::Head,
+            outbox: Outbox::default(),
+            input: None,
+            input_due: false,
+            websocket: None,
+            timer: None,
+            readable: false,
+            writable: true,
+            is_ready: false,
+            is_touched: false,
+            is_member: false,
+            keep_alive: true,
+            pinged: false,
+            close_wanted: None,
+            cause: None,
+            lingered_bytes: 0,
+            since: now,
+            opened: now,
+            heard: now,
+            stalled: None,
+            frame_begun: None,
+            head_begun: None,
+            answered: false,
+            is_refused: false,
+            is_released: false,
+        }
+    }
+
+    /// Where it is in its life.
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// When it was accepted.
+    pub fn opened(&self) -> Tick {
+        self.opened
+    }
+
+    /// Moves on to `phase`. The one place where a phase changes.
+    pub(crate) fn enter(&mut self, phase: Phase, now: Tick) {
+        assert!(self.phase != Phase::Dead, "{} is dead and cannot be {phase:?}", self.handle);
+        log::debug!(
+            "connection={} peer={} from={:?} to={phase:?} state={}",
+            self.handle,
+            self.peer,
+            self.phase,
+            phase.state(),
+        );
+        if self.phase == Phase::Reply && phase == Phase::Head {
+            self.answered = true;
+            self.head_begun = self.input.as_ref().map(|_| now);
+        }
+        self.phase = phase;
+        self.since = now;
+        self.heard = now;
+    }
+
+    /// Takes note that bytes came from the peer.
+    pub(crate) fn note_heard(&mut self, now: Tick) {
+        self.heard = now;
+        self.pinged = false;
+        if self.phase == Phase::Head {
+            self.head_begun.get_or_insert(now);
+        }
+    }
+
+    /// Takes note that a ping is on its way.
+    pub(crate) fn note_pinged(&mut self) {
+        self.pinged = true;
+    }
+
+    /// Whether any byte of a head has come.
+    pub(crate) fn has_begun_head(&self) -> bool {
+        self.head_begun.is_some()
+    }
+
+    /// Takes note of what an attempt to write has left: whether bytes moved.
+    pub(crate) fn note_written(&mut self, moved: bool, now: Tick) {
+        if self.outbox.is_empty() {
+            self.stalled = None;
+        } else if moved || self.stalled.is_none() {
+            self.stalled = Some(now);
+        }
+    }
+
+    /// Takes note of how many frames completed and whether one is half on the wire.
+    pub(crate) fn note_frames(&mut self, completed: usize, now: Tick) {
+        if !self.outbox.is_mid_frame() {
+            self.frame_begun = None;
+        } else if completed > 0 || self.frame_begun.is_none() {
+            self.frame_begun = Some(now);
+        }
+    }
+
+    /// Whether input would be taken now: the phase reads, and the peer takes its answers.
+    pub(crate) fn wants_input(&self, limits: &Limits) -> bool {
+        match self.phase {
+            Phase::Head | Phase::Closing | Phase::Lingering => true,
+            Phase::Open => {
+                self.close_wanted.is_none()
+                    && !self.outbox.is_full_of_replies()
+                    && self.outbox.control_len() <= limits.control_bytes_max
+            }
+            Phase::Reply | Phase::Draining | Phase::Dead => false,
+        }
+    }
+
+    /// Whether something can be done for it without a new event.
+    pub(crate) fn has_work(&self, limits: &Limits) -> bool {
+        let can_read = (self.readable || self.input_due) && self.wants_input(limits);
+        let can_write = self.writable && !self.outbox.is_empty() && self.phase != Phase::Dead;
+        can_read || can_write || (self.close_wanted.is_some() && self.phase == Phase::Open)
+    }
+
+    /// By when something must have happened, and what; `None` for the dead.
+    pub(crate) fn deadline(&self, limits: &Limits) -> Option<(Tick, Deadline)> {
+        let stall = self.stall_deadline(limits);
+        match self.phase {
+            Phase::Head => Some(match (self.head_begun, self.answered) {
+                (Some(begun), true) => (begun + limits.head_timeout, Deadline::Head),
+                (None, true) => (self.since + limits.idle_timeout, Deadline::Idle),
+                // From accept, whatever comes: a head that trickles in gains nothing by it.
+                (_, false) => (self.opened + limits.head_timeout, Deadline::Head),
+            }),
+            Phase::Reply => Some(stall.unwrap_or((self.since + limits.stall_timeout, Deadline::Stall))),
+            Phase::Open => {
+                let silence = if self.pinged {
+                    (self.heard + limits.silence_timeout, Deadline::Silence)
+                } else {
+                    (self.heard + limits.ping_after, Deadline::Ping)
+                };
+                Some(stall.filter(|stall| stall.0 <= silence.0).unwrap_or(silence))
+            }
+            Phase::Closing | Phase::Draining | Phase::Lingering => {
+                Some((self.since + limits.close_timeout, Deadline::Close))
+            }
+            Phase::Dead => None,
+        }
+    }
+
+    fn stall_deadline(&self, limits: &Limits) -> Option<(Tick, Deadline)> {
+        let stall = self.stalled? + limits.stall_timeout;
+        let frame = self.frame_begun.map(|begun| begun + limits.frame_timeout);
+        Some((frame.map_or(stall, |frame| frame.min(stall)), Deadline::Stall))
+    }
+}
+
+impl Drop for Connection {
+    /// A connection that is dropped without having been released is a leak in the making.
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            debug_assert!(self.is_released, "{} is dropped without release", self.handle);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn connection() -> Connection {
+        let mut connection =
+            Connection::new(Handle { slot: 0, generation: 0 }, Peer::Unix, Tick::ZERO);
+        connection.is_released = true;
+        connection
+    }
+
+    fn seconds(seconds: u64) -> Tick {
+        Tick::from_millis(seconds * 1000)
+    }
+
+    #[test]
+    fn each_phase_belongs_to_one_of_the_four_states() {
+        use Phase::*;
+        let states = [Head, Reply, Open, Closing, Draining, Lingering, Dead]
+            .map(|phase| phase.state().to_string());
+        assert_eq!(
+            states,
+            [
+                "CONNECTING",
+                "CONNECTING",
+                "CONNECTED",
+                "DISCONNECTING",
+                "DISCONNECTING",
+                "DISCONNECTING",
+                "DISCONNECTED"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_trickling_first_head_gains_no_time() {
+        let (limits, mut connection) = (Limits::default(), connection());
+        for second in 1..5 {
+            connection.note_heard(seconds(second));
+            assert_eq!(connection.deadline(&limits), Some((seconds(5), Deadline::Head)));
+        }
+    }
+
+    #[test]
+    fn between_requests_a_connection_may_idle_and_a_begun_head_may_not() {
+        let (limits, mut connection) = (Limits::default(), connection());
+        connection.enter(Phase::Reply, seconds(1));
+        connection.enter(Phase::Head, seconds(2));
+        assert_eq!(connection.deadline(&limits), Some((seconds(32), Deadline::Idle)));
+        connection.note_heard(seconds(10));
+        assert_eq!(connection.deadline(&limits), Some((seconds(15), Deadline::Head)));
+    }
+
+    #[test]
+    fn a_silent_websocket_is_pinged_and_then_given_up() {
+        let (limits, mut connection) = (Limits::default(), connection());
+        connection.enter(Phase::Open, seconds(1));
+        assert_eq!(connection.deadline(&limits), Some((seconds(31), Deadline::Ping)));
+        connection.note_pinged();
+        assert_eq!(connection.deadline(&limits), Some((seconds(46), Deadline::Silence)));
+        connection.note_heard(seconds(32));
+        assert_eq!(connection.deadline(&limits), Some((seconds(62), Deadline::Ping)));
+    }
+
+    #[test]
+    fn unsent_bytes_stall_from_their_last_progress() {
+        let (limits, mut connection) = (Limits::default(), connection());
+        connection.enter(Phase::Open, seconds(1));
+        connection.outbox.control().extend_from_slice(b"xxxx");
+        connection.note_written(false, seconds(2));
+        connection.note_written(false, seconds(3));
+        assert_eq!(connection.deadline(&limits), Some((seconds(12), Deadline::Stall)));
+        connection.outbox.advance(1);
+        connection.note_written(true, seconds(4));
+        assert_eq!(connection.deadline(&limits), Some((seconds(14), Deadline::Stall)));
+        connection.outbox.advance(3);
+        connection.note_written(true, seconds(5));
+        assert_eq!(connection.deadline(&limits), Some((seconds(31), Deadline::Ping)));
+    }
+
+    #[test]
+    fn a_frame_that_only_trickles_out_has_its_own_deadline() {
+        let (limits, mut connection) = (Limits::default(), connection());
+        connection.enter(Phase::Open, seconds(1));
+        connection.outbox.control().extend_from_slice(&[0; 100]);
+        for second in (2..=29).step_by(9) {
+            let completed = connection.outbox.advance(1);
+            connection.note_frames(completed, seconds(second));
+            connection.note_written(true, seconds(second));
+            connection.note_heard(seconds(second));
+        }
+        assert_eq!(connection.deadline(&limits), Some((seconds(32), Deadline::Stall)));
+    }
+
+    #[test]
+    fn a_peer_that_does_not_take_its_answers_is_not_read() {
+        let (limits, mut connection) = (Limits::default(), connection());
+        connection.enter(Phase::Open, Tick::ZERO);
+        assert!(connection.wants_input(&limits));
+        connection.outbox.control().resize(limits.control_bytes_max + 1, 0);
+        assert!(!connection.wants_input(&limits));
+    }
+
+    #[test]
+    #[should_panic(expected = "is dead")]
+    fn nothing_rises_from_the_dead() {
+        let mut connection = connection();
+        connection.enter(Phase::Dead, Tick::ZERO);
+        connection.enter(Phase::Open, Tick::ZERO);
+    }
+}

@@ -1,0 +1,298 @@
+//! The only road to a socket.
+//!
+//! An outbox holds what one connection still has to be sent, in lanes that are written in a fixed
+//! order: the frame that has been begun, control bytes, replies, state frames. Only whole frames
+//! enter, so the order of bytes on the wire is the order of lanes. A close frame is the last reply. Replies are bounded by the
+//! reader's gate (nothing more is read from a peer that does not take its answers); a state frame
+//! replaces the one before it on its channel: a slow reader holds two pointers, never a queue.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+
+use super::frame::{Frame, Kind};
+use crate::engine::limits::{CHANNELS, REPLIES_MAX};
+
+/// Slices given to one system call: one begun, one control, [`REPLIES_MAX`] and [`CHANNELS`] make
+/// ten; more could not be used.
+const SLICES_MAX: usize = 16;
+
+/// Bytes of capacity that the control lane keeps when it is empty. Enough for pings and pongs; an
+/// HTTP head's buffer goes back to the allocator.
+const CONTROL_CAPACITY_KEPT: usize = 160;
+
+/// What is on its way to one peer.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    /// A frame that the kernel has taken in part; `in_flight_sent` bytes of it are gone, at least
+    /// one and not all. It can never be dropped: the peer would lose its place in the stream.
+    in_flight: Option<Frame>,
+    in_flight_sent: usize,
+    /// Response heads, pings, pongs and close frames, in order; the first `control_sent` bytes are
+    /// gone. While some of them are, no frame is in flight.
+    control: Vec<u8>,
+    control_sent: usize,
+    replies: VecDeque<Frame>,
+    pending: [Option<Frame>; CHANNELS],
+    /// State frames that were replaced before they were begun.
+    conflated: u64,
+    /// The close frame is queued: nothing may be added.
+    is_sealed: bool,
+}
+
+impl Outbox {
+    /// Whether everything has been taken by the kernel.
+    pub fn is_empty(&self) -> bool {
+        self.in_flight.is_none()
+            && self.control.is_empty()
+            && self.replies.is_empty()
+            && self.pending.iter().all(Option::is_none)
+    }
+
+    /// Bytes that have not been taken by the kernel.
+    pub fn unsent_bytes(&self) -> usize {
+        let replies: usize = self.replies.iter().map(Frame::len).sum();
+        let pending: usize = self.pending.iter().flatten().map(Frame::len).sum();
+        let in_flight = self.in_flight.as_ref().map_or(0, Frame::len) - self.in_flight_sent;
+        in_flight + self.control_len() + replies + pending
+    }
+
+    /// Bytes of control that wait.
+    pub fn control_len(&self) -> usize {
+        self.control.len() - self.control_sent
+    }
+
+    /// Whether no further reply is taken before one has left.
+    pub fn is_full_of_replies(&self) -> bool {
+        self.replies.len() >= REPLIES_MAX
+    }
+
+    /// Whether a frame is half on the wire.
+    pub fn is_mid_frame(&self) -> bool {
+        self.in_flight.is_some() || self.control_sent > 0
+    }
+
+    /// State frames replaced before they were begun, since the start of the connection.
+    pub fn conflated(&self) -> u64 {
+        self.conflated
+    }
+
+    /// The control lane, to append whole frames or a response head to.
+    pub fn control(&mut self) -> &mut Vec<u8> {
+        &mut self.control
+    }
+
+    /// Queues an answer. The caller has looked at [`Outbox::is_full_of_replies`] before it read the
+    /// question; what one turn's input still brings is taken.
+    pub fn push_reply(&mut self, frame: Frame) {
+        debug_assert!(!self.is_sealed, "a reply behind the close frame");
+        if !frame.is_empty() {
+            self.replies.push_back(frame);
+        }
+    }
+
+    /// Makes `frame` the newest state on `channel`; says whether it replaced one not yet begun.
+    pub fn set_pending(&mut self, channel: usize, frame: Frame) -> bool {
+        debug_assert!(!self.is_sealed, "state behind the close frame");
+        let replaced = self.pending[channel].replace(frame).is_some();
+        self.conflated += u64::from(replaced);
+        replaced
+    }
+
+    /// Forgets the state frame on `channel`.
+    pub fn clear_pending(&mut self, channel: usize) {
+        self.pending[channel] = None;
+    }
+
+    /// Queues the last bytes of a WebSocket, its close frame, and empties `last`. Control and
+    /// replies that wait go out before it, state is forgotten, and nothing can follow it.
+    pub fn seal(&mut self, last: &mut Vec<u8>) {
+        debug_assert!(!self.is_sealed, "a second close frame");
+        self.pending = Default::default();
+        self.push_reply(Frame::new(Kind::Plain, |bytes| bytes.append(last)));
+        self.is_sealed = true;
+    }
+
+    /// Gives `write` the unsent bytes in their order, as many as fit one call.
+    pub fn with_slices<R>(&self, write: impl FnOnce(&[IoSlice<'_>]) -> R) -> R {
+        let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+        let mut count = 0;
+        let in_flight = self.in_flight.iter().map(|frame| &frame.as_slice()[self.in_flight_sent..]);
+        let control = Some(&self.control[self.control_sent..]).filter(|bytes| !bytes.is_empty());
+        let frames = self.replies.iter().chain(self.pending.iter().flatten()).map(Frame::as_slice);
+        for slice in in_flight.chain(control).chain(frames).take(SLICES_MAX) {
+            slices[count] = IoSlice::new(slice);
+            count += 1;
+        }
+        write(&slices[..count])
+    }
+
+    /// Takes note that the kernel has taken the next `sent` bytes; says how many frames of replies
+    /// and state that completed.
+    ///
+    /// # Panics
+    /// If `sent` is more than was offered.
+    pub fn advance(&mut self, mut sent: usize) -> usize {
+        let mut completed = 0;
+        if let Some(frame) = &self.in_flight {
+            let rest = frame.len() - self.in_flight_sent;
+            if sent < rest {
+                self.in_flight_sent += sent;
+                return 0;
+            }
+            sent -= rest;
+            completed += 1;
+            self.in_flight = None;
+            self.in_flight_sent = 0;
+        }
+        let taken = sent.min(self.control_len());
+        self.control_sent += taken;
+        sent -= taken;
+        if self.control_sent < self.control.len() {
+            return completed;
+        }
+        self.reset_control();
+        while sent > 0 {
+            let frame = self.take_next().expect("the kernel takes no more than it was offered");
+            if sent < frame.len() {
+                self.in_flight = Some(frame);
+                self.in_flight_sent = sent;
+                return completed;
+            }
+            sent -= frame.len();
+            completed += 1;
+        }
+        completed
+    }
+
+    fn take_next(&mut self) -> Option<Frame> {
+        let reply = self.replies.pop_front();
+        reply.or_else(|| self.pending.iter_mut().find_map(Option::take))
+    }
+
+    fn reset_control(&mut self) {
+        self.control_sent = 0;
+        self.control.clear();
+        if self.control.capacity() > CONTROL_CAPACITY_KEPT {
+            self.control = Vec::new();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn frame(text: &str) -> Frame {
+        Frame::new(Kind::Plain, |bytes| bytes.extend_from_slice(text.as_bytes()))
+    }
+
+    /// Takes up to `room` bytes, as a kernel with that much buffer would.
+    fn write(outbox: &mut Outbox, room: usize) -> String {
+        let offered = outbox.with_slices(|slices| {
+            slices.iter().flat_map(|slice| slice.iter().copied()).collect::<Vec<u8>>()
+        });
+        let taken = offered.len().min(room);
+        outbox.advance(taken);
+        String::from_utf8(offered[..taken].to_vec()).unwrap()
+    }
+
+    #[test]
+    fn lanes_leave_in_their_order() {
+        let mut outbox = Outbox::default();
+        outbox.set_pending(0, frame("<state>"));
+        outbox.push_reply(frame("<reply>"));
+        outbox.control().extend_from_slice(b"<control>");
+        assert_eq!(outbox.unsent_bytes(), 23);
+        assert_eq!(write(&mut outbox, usize::MAX), "<control><reply><state>");
+        assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn a_frame_that_is_begun_is_finished_before_anything_else() {
+        let mut outbox = Outbox::default();
+        outbox.set_pending(0, frame("<state>"));
+        assert_eq!(write(&mut outbox, 3), "<st");
+        assert!(outbox.is_mid_frame());
+        outbox.control().extend_from_slice(b"<pong>");
+        outbox.set_pending(0, frame("<newer>"));
+        outbox.seal(&mut b"<close>".to_vec());
+        assert_eq!(write(&mut outbox, usize::MAX), "ate><pong><close>");
+        assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn answers_go_out_before_the_close_frame_and_state_does_not() {
+        let mut outbox = Outbox::default();
+        outbox.push_reply(frame("<reply>"));
+        outbox.set_pending(0, frame("<state>"));
+        outbox.seal(&mut b"<close>".to_vec());
+        assert_eq!(write(&mut outbox, usize::MAX), "<reply><close>");
+    }
+
+    #[test]
+    fn half_written_control_goes_before_a_later_frame() {
+        let mut outbox = Outbox::default();
+        outbox.control().extend_from_slice(b"<one>");
+        assert_eq!(write(&mut outbox, 2), "<o");
+        outbox.push_reply(frame("<reply>"));
+        outbox.control().extend_from_slice(b"<two>");
+        assert_eq!(write(&mut outbox, usize::MAX), "ne><two><reply>");
+    }
+
+    #[test]
+    fn the_newest_state_replaces_one_that_is_not_begun_and_is_counted() {
+        let mut outbox = Outbox::default();
+        assert!(!outbox.set_pending(1, frame("old")));
+        assert!(outbox.set_pending(1, frame("new")));
+        assert_eq!(outbox.conflated(), 1);
+        assert_eq!(write(&mut outbox, usize::MAX), "new");
+    }
+
+    #[test]
+    fn channels_do_not_replace_each_other() {
+        let mut outbox = Outbox::default();
+        for channel in 0..CHANNELS {
+            assert!(!outbox.set_pending(channel, frame(&channel.to_string())));
+        }
+        outbox.clear_pending(2);
+        assert_eq!(write(&mut outbox, usize::MAX), "013");
+    }
+
+    #[test]
+    fn an_empty_lane_keeps_a_small_buffer_and_returns_a_large_one() {
+        let mut outbox = Outbox::default();
+        outbox.control().extend_from_slice(&[b'x'; 4000]);
+        write(&mut outbox, usize::MAX);
+        assert_eq!(outbox.control.capacity(), 0);
+        outbox.control().extend_from_slice(&[b'x'; 100]);
+        write(&mut outbox, usize::MAX);
+        assert!(outbox.control.capacity() >= 100);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_the_kernel_takes_every_frame_arrives_whole(
+            steps in prop::collection::vec((0u8..4, 0usize..20), 1..200)
+        ) {
+            let mut outbox = Outbox::default();
+            let mut wire = String::new();
+            for (index, (step, amount)) in steps.into_iter().enumerate() {
+                match step {
+                    0 => outbox.control().extend_from_slice(format!("<c{index}>").as_bytes()),
+                    1 if !outbox.is_full_of_replies() => outbox.push_reply(frame(&format!("<r{index}>"))),
+                    2 => { outbox.set_pending(amount % CHANNELS, frame(&format!("<s{index}>"))); }
+                    _ => wire.push_str(&write(&mut outbox, amount)),
+                }
+            }
+            wire.push_str(&write(&mut outbox, usize::MAX));
+            prop_assert!(outbox.is_empty());
+            prop_assert_eq!(outbox.unsent_bytes(), 0);
+            // Every "<" is followed by a kind, digits and ">" before the next "<".
+            for part in wire.split_terminator('>') {
+                prop_assert!(part.starts_with('<'), "torn frame {part:?} in {wire:?}");
+                prop_assert!(!part[1..].contains('<'), "torn frame {part:?} in {wire:?}");
+            }
+        }
+    }
+}

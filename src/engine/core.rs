@@ -1,0 +1,211 @@
+//! The engine less its sockets: what handlers may touch, through a `Context`.
+//!
+//! Owns the connection table with its generations, the timers, the lists that steer a turn, the
+//! pools and the books. Nothing here is generic and nothing here does I/O, so the code exists once
+//! whatever the network. Lists hold handles: an entry whose connection has ended is passed over.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use slab::Slab;
+
+use super::clock::Tick;
+use super::connection::frame::FramePool;
+use super::connection::{Connection, Phase};
+use super::handle::{Handle, Slot};
+use super::ledger::{Ledger, Resource};
+use super::limits::{INPUT_BYTES_MAX, Limits};
+use super::stats::Stats;
+use super::tasks::{TaskId, Tasks};
+use super::wheel::Wheel;
+
+/// What a timer is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TimerKey {
+    Connection(Handle),
+    Task(TaskId),
+}
+
+pub(super) struct Core {
+    pub(super) limits: Limits,
+    pub(super) now: Tick,
+    pub(super) connections: Slab<Connection>,
+    pub(super) generations: Vec<u32>,
+    pub(super) wheel: Wheel<TimerKey>,
+    /// Connections that can be served without a new event.
+    pub(super) ready: VecDeque<Handle>,
+    /// Connections whose outbox was filled by the handler, to be flushed at the end of the turn.
+    pub(super) touched: VecDeque<Handle>,
+    /// Connections to release at the end of the turn.
+    pub(super) doomed: Vec<Slot>,
+    pub(super) frames: FramePool,
+    /// Input buffers that nobody uses.
+    pub(super) inputs_free: Vec<Vec<u8>>,
+    pub(super) tasks: Tasks,
+    pub(super) stats: Stats,
+    pub(super) ledger: Ledger,
+    pub(super) is_draining: bool,
+}
+
+impl Core {
+    pub(super) fn new(limits: Limits, now: Tick) -> Core {
+        let slots = limits.slots();
+        Core {
+            now,
+            connections: Slab::with_capacity(slots),
+            generations: vec![0; slots],
+            wheel: Wheel::with_capacity(limits.timers(), now),
+            ready: VecDeque::with_capacity(2 * slots),
+            touched: VecDeque::with_capacity(2 * slots),
+            doomed: Vec::with_capacity(slots),
+            frames: FramePool::new(limits.frames_max),
+            inputs_free: Vec::with_capacity(limits.inputs_max),
+            tasks: Tasks::new(limits.tasks_max),
+            stats: Stats::new(),
+            ledger: Ledger::default(),
+            is_draining: false,
+            limits,
+        }
+    }
+
+    /// The connection that `handle` names, if it is still there.
+    pub(super) fn get(&self, handle: Handle) -> Option<&Connection> {
+        let connection = self.connections.get(handle.slot())?;
+        (connection.handle == handle).then_some(connection)
+    }
+
+    /// Like [`Core::get`], to change it.
+    pub(super) fn get_mut(&mut self, handle: Handle) -> Option<&mut Connection> {
+        let connection = self.connections.get_mut(handle.slot())?;
+        (connection.handle == handle).then_some(connection)
+    }
+
+    /// The connection in an occupied slot.
+    pub(super) fn at(&mut self, slot: Slot) -> &mut Connection {
+        self.connections.get_mut(slot as usize).expect("the slot was found occupied in this turn")
+    }
+
+    /// An open WebSocket that frames may be queued for.
+    pub(super) fn sendable(&mut self, handle: Handle) -> Option<&mut Connection> {
+        self.get_mut(handle).filter(|connection| {
+            connection.phase() == Phase::Open && connection.close_wanted.is_none()
+        })
+    }
+
+    /// Puts a connection on the ready list, once.
+    pub(super) fn queue(&mut self, handle: Handle) {
+        let Some(connection) = self.get_mut(handle) else { return };
+        if !connection.is_ready {
+            connection.is_ready = true;
+            self.ready.push_back(handle);
+        }
+    }
+
+    /// Puts a connection on the list of those to flush, once.
+    pub(super) fn touch(&mut self, handle: Handle) {
+        let Some(connection) = self.get_mut(handle) else { return };
+        if !connection.is_touched {
+            connection.is_touched = true;
+            self.touched.push_back(handle);
+        }
+    }
+
+    /// Whether something is left over for a turn without waiting.
+    pub(super) fn has_work(&self) -> bool {
+        !self.ready.is_empty() || !self.touched.is_empty() || !self.doomed.is_empty()
+    }
+
+    /// Makes sure that a connection's wheel entry is no later than its deadline. An earlier entry is
+    /// left: it is cheaper to look again when it fires than to move it with each message.
+    pub(super) fn arm(&mut self, slot: Slot) {
+        let connection = &self.connections[slot as usize];
+        let Some((due, _)) = connection.deadline(&self.limits) else { return };
+        match connection.timer {
+            Some((_, armed)) if armed <= due => return,
+            Some(_) => self.disarm(slot),
+            None => {}
+        }
+        let key = TimerKey::Connection(self.connections[slot as usize].handle);
+        let timer = self.wheel.insert(due, key).expect("the wheel has room for every connection");
+        self.ledger.open(Resource::Timer);
+        self.at(slot).timer = Some((timer, due));
+    }
+
+    /// Takes a connection's entry out of the wheel.
+    pub(super) fn disarm(&mut self, slot: Slot) {
+        if let Some((timer, _)) = self.at(slot).timer.take() {
+            let cancelled = self.wheel.cancel(timer);
+            assert!(cancelled.is_some(), "a connection's timer is in the wheel until it fires");
+            self.ledger.close(Resource::Timer);
+        }
+    }
+
+    pub(super) fn spawn(
+        &mut self,
+        name: &'static str,
+        due: Tick,
+        period: Option<Duration>,
+    ) -> Option<TaskId> {
+        let task = self.tasks.add(name, due, period)?;
+        self.arm_task(task, due);
+        Some(task)
+    }
+
+    pub(super) fn arm_task(&mut self, task: TaskId, due: Tick) {
+        let timer = self.wheel.insert(due, TimerKey::Task(task));
+        self.tasks.set_timer(task, timer.expect("the wheel has room for every task"));
+        self.ledger.open(Resource::Timer);
+    }
+
+    pub(super) fn cancel(&mut self, task: TaskId) {
+        if let Some(timer) = self.tasks.cancel(task) {
+            let cancelled = self.wheel.cancel(timer);
+            assert!(cancelled.is_some(), "a task's timer is in the wheel until it fires");
+            self.ledger.close(Resource::Timer);
+        }
+    }
+
+    /// Whether another input buffer may be taken.
+    pub(super) fn has_input_buffer(&self) -> bool {
+        self.ledger.row(Resource::Input).live() < self.limits.inputs_max as u64
+    }
+
+    /// Takes an input buffer: from the pool, or a new one.
+    pub(super) fn take_input_buffer(&mut self) -> Option<Vec<u8>> {
+        if !self.has_input_buffer() {
+            return None;
+        }
+        self.ledger.open(Resource::Input);
+        let buffer = self.inputs_free.pop();
+        Some(buffer.unwrap_or_else(|| Vec::with_capacity(INPUT_BYTES_MAX)))
+    }
+
+    /// Gives an input buffer back.
+    pub(super) fn return_input_buffer(&mut self, mut buffer: Vec<u8>) {
+        buffer.clear();
+        self.ledger.close(Resource::Input);
+        self.inputs_free.push(buffer);
+    }
+
+    /// Compares the books with the house.
+    ///
+    /// # Panics
+    /// When they differ: something leaked or was released twice.
+    pub(super) fn audit(&self) {
+        self.ledger.audit(Resource::Slot, self.connections.len());
+        self.ledger.audit(Resource::Timer, self.wheel.len());
+        let held = |holds: fn(&Connection) -> bool| {
+            self.connections.iter().filter(|(_, connection)| holds(connection)).count()
+        };
+        self.ledger.audit(Resource::Input, held(|connection| connection.input.is_some()));
+        self.ledger.audit(Resource::Member, held(|connection| connection.is_member));
+        let armed = held(|connection| connection.timer.is_some());
+        let tasks = self.tasks.len();
+        assert!(self.wheel.len() == armed + tasks, "a timer belongs to nobody");
+        for (slot, connection) in &self.connections {
+            assert!(connection.handle.slot() == slot, "a connection is not where its handle says");
+            let is_dead = connection.phase() == Phase::Dead;
+            assert!(is_dead || connection.timer.is_some(), "a connection has no deadline");
+        }
+    }
+}

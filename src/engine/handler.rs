@@ -1,0 +1,195 @@
+//! What a program on the engine is: a [`Handler`], called from the loop.
+//!
+//! The engine knows connections, requests and messages; what they mean is the handler's. A call
+//! must not block: the loop stands still meanwhile. What the handler wants done it asks of the
+//! [`Context`], which queues bytes in outboxes and notes closes; nothing is written to a socket and
+//! nothing is released before the call has returned, so handles stay valid throughout it.
+
+use std::time::{Duration, SystemTime};
+
+use super::clock::{Clock, Tick};
+use super::connection::frame::{Frame, FramePool};
+use super::connection::head::Request;
+use super::connection::response::Response;
+use super::connection::{CloseReason, CloseWanted, Phase};
+use super::core::Core;
+use super::handle::Handle;
+use super::limits::Limits;
+use super::net::Peer;
+use super::stats::Stats;
+use super::tasks::{Run, TaskId};
+
+/// What to do with a request.
+#[derive(Debug)]
+pub enum Answer {
+    /// Send this.
+    Respond(Response),
+    /// Make the connection a WebSocket, if the request is a correct handshake (else the engine
+    /// refuses it with 400 or 426). `protocol` is the subprotocol to agree on: one of those that
+    /// the request offers.
+    Upgrade {
+        /// The subprotocol, if one is agreed on.
+        protocol: Option<&'static str>,
+    },
+}
+
+/// A whole message from a WebSocket client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Message<'a> {
+    /// Text, which is UTF-8.
+    Text(&'a str),
+    /// Bytes.
+    Binary(&'a [u8]),
+}
+
+/// A program on the engine.
+pub trait Handler {
+    /// Called once before the first turn does anything.
+    fn start(&mut self, context: &mut Context<'_>) {
+        let _ = context;
+    }
+
+    /// Answers a request. The connection named by `handle` is not a WebSocket, and may never be.
+    fn request(
+        &mut self,
+        context: &mut Context<'_>,
+        handle: Handle,
+        request: &Request<'_>,
+    ) -> Answer;
+
+    /// A connection has become a WebSocket, by `request`. What is sent from here comes first.
+    fn open(&mut self, context: &mut Context<'_>, handle: Handle, request: &Request<'_>) {
+        let _ = (context, handle, request);
+    }
+
+    /// A message has come from an open WebSocket.
+    fn message(&mut self, context: &mut Context<'_>, handle: Handle, message: Message<'_>);
+
+    /// A WebSocket is open no more: called exactly once for each [`Handler::open`], before anything
+    /// of it is released. Nothing can be sent to it now.
+    fn closed(&mut self, context: &mut Context<'_>, handle: Handle, reason: CloseReason) {
+        let _ = (context, handle, reason);
+    }
+
+    /// A task that the handler spawned is due.
+    fn task(&mut self, context: &mut Context<'_>, run: Run) {
+        let _ = (context, run);
+    }
+
+    /// A drain has begun: connections are closed by the engine; tasks are the handler's to cancel.
+    fn drain(&mut self, context: &mut Context<'_>) {
+        let _ = context;
+    }
+}
+
+/// The engine as a handler sees it.
+pub struct Context<'a> {
+    core: &'a mut Core,
+    clock: &'a dyn Clock,
+}
+
+impl<'a> Context<'a> {
+    pub(super) fn new(core: &'a mut Core, clock: &'a dyn Clock) -> Context<'a> {
+        Context { core, clock }
+    }
+
+    /// The instant that this turn counts as now.
+    pub fn now(&self) -> Tick {
+        self.core.now
+    }
+
+    /// The instant it is at this very moment, for measuring what a call costs.
+    pub fn instant(&self) -> Tick {
+        self.clock.now()
+    }
+
+    /// Wall-clock time, for timestamps in output.
+    pub fn wall(&self) -> SystemTime {
+        self.clock.wall()
+    }
+
+    /// The limits in force.
+    pub fn limits(&self) -> &Limits {
+        &self.core.limits
+    }
+
+    /// Whether the engine is on its way to stop.
+    pub fn is_draining(&self) -> bool {
+        self.core.is_draining
+    }
+
+    /// What the engine has counted.
+    pub fn stats(&self) -> &Stats {
+        &self.core.stats
+    }
+
+    /// Buffers to encode shared frames into.
+    pub fn frames(&mut self) -> &mut FramePool {
+        &mut self.core.frames
+    }
+
+    /// Where a connection comes from.
+    pub fn peer(&self, handle: Handle) -> Option<Peer> {
+        self.core.get(handle).map(|connection| connection.peer)
+    }
+
+    /// Queues an answer to one WebSocket. False when it can no longer be sent: the connection is on
+    /// its way out, or the frame is over [`Limits::reply_bytes_max`].
+    pub fn reply(&mut self, handle: Handle, frame: Frame) -> bool {
+        if frame.len() > self.core.limits.reply_bytes_max {
+            return false;
+        }
+        let Some(connection) = self.core.sendable(handle) else { return false };
+        connection.outbox.push_reply(frame);
+        self.core.touch(handle);
+        true
+    }
+
+    /// Makes `frame` the newest state on one of a WebSocket's [`CHANNELS`](super::limits::CHANNELS);
+    /// one that has not been begun is replaced. False when it can no longer be sent.
+    pub fn publish(&mut self, handle: Handle, channel: usize, frame: Frame) -> bool {
+        let Some(connection) = self.core.sendable(handle) else { return false };
+        let conflated = connection.outbox.set_pending(channel, frame);
+        self.core.stats.frames_published += 1;
+        self.core.stats.frames_conflated += u64::from(conflated);
+        self.core.touch(handle);
+        true
+    }
+
+    /// Forgets the state that waits on a channel.
+    pub fn retract(&mut self, handle: Handle, channel: usize) {
+        if let Some(connection) = self.core.sendable(handle) {
+            connection.outbox.clear_pending(channel);
+        }
+    }
+
+    /// Closes a WebSocket with a close code (RFC 6455, section 7.4) and at most 123 bytes of text.
+    /// Answers queued before go out first; nothing can be queued from here on.
+    pub fn close(&mut self, handle: Handle, code: u16, text: &'static str, reason: CloseReason) {
+        let Some(connection) = self.core.get_mut(handle) else { return };
+        if connection.phase() == Phase::Open && connection.close_wanted.is_none() {
+            connection.close_wanted = Some(CloseWanted { code, text, reason });
+            self.core.queue(handle);
+        }
+    }
+
+    /// Spawns a task that runs once, `delay` from now. `None` when there is no room for it.
+    pub fn spawn_after(&mut self, name: &'static str, delay: Duration) -> Option<TaskId> {
+        self.core.spawn(name, self.core.now + delay, None)
+    }
+
+    /// Spawns a task that runs each `period`, on the grid that begins at `first`.
+    pub fn spawn_every(
+        &mut self,
+        name: &'static str,
+        first: Tick,
+        period: Duration,
+    ) -> Option<TaskId> {
+        self.core.spawn(name, first, Some(period))
+    }
+
+    /// Cancels a task; nothing happens if it is over.
+    pub fn cancel(&mut self, task: TaskId) {
+        self.core.cancel(task);
+    }
+}

@@ -1,0 +1,175 @@
+//! Every bound of the engine, fixed at start.
+//!
+//! Beyond a limit there is a clear refusal, never growth. The limits multiply out to one number,
+//! [`Limits::memory_ceiling`], which is logged at start. Imports only sizes of the structures.
+
+use std::time::Duration;
+
+use super::connection::Connection;
+use super::connection::websocket::WebSocket;
+
+/// Bytes that one read takes at most, and that a partial request head or bytes left over from a
+/// budget may hold. Half would refuse heads with large cookies; double buys nothing: a head that
+/// needs more is an attack or a mistake.
+pub const INPUT_BYTES_MAX: usize = 8 * 1024;
+
+/// Frames that wait in a connection's outbox as answers. When they are there, the peer is not read.
+pub const REPLIES_MAX: usize = 4;
+
+/// Places for state frames in a connection's outbox: one for each subscription.
+pub const CHANNELS: usize = 4;
+
+/// What the engine takes at most. `Limits::default()` is what the `vitald` program uses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections served at a time, of every kind.
+    pub connections_max: usize,
+    /// Further connections that are only told 503. Beyond them new peers wait in the kernel's
+    /// accept queue until one ends.
+    pub refusals_max: usize,
+    /// Input buffers ([`INPUT_BYTES_MAX`] each) for half-received request heads and input that
+    /// waits for its turn; taken from one pool, only while needed.
+    pub inputs_max: usize,
+    /// Bytes of a request target.
+    pub target_bytes_max: usize,
+    /// Bytes of a WebSocket message, and of each frame of it.
+    pub message_bytes_max: usize,
+    /// Bytes of one answer: an HTTP body or a message to one client.
+    pub reply_bytes_max: usize,
+    /// Bytes of pongs and the like that wait for a peer before it is read no more.
+    pub control_bytes_max: usize,
+    /// Pooled buffers for frames that are shared by subscribers.
+    pub frames_max: usize,
+    /// Bytes read from one connection in a turn.
+    pub read_bytes_per_turn: usize,
+    /// Bytes written to one connection in a turn.
+    pub write_bytes_per_turn: usize,
+    /// Messages or requests handled for one connection in a turn.
+    pub messages_per_turn: usize,
+    /// Connections accepted in a turn.
+    pub accepts_per_turn: usize,
+    /// Named tasks.
+    pub tasks_max: usize,
+    /// From accept, or from a head's first byte, to the whole head.
+    pub head_timeout: Duration,
+    /// A kept-alive connection without a request.
+    pub idle_timeout: Duration,
+    /// Unsent bytes without any progress.
+    pub stall_timeout: Duration,
+    /// One frame from its first byte to its last, however steady the trickle.
+    pub frame_timeout: Duration,
+    /// Silence on a WebSocket after which it is pinged.
+    pub ping_after: Duration,
+    /// Silence on a WebSocket after which it is given up. More than `ping_after`.
+    pub silence_timeout: Duration,
+    /// Each step of the end: the peer's close frame, the last bytes out, the peer's end.
+    pub close_timeout: Duration,
+    /// From the wish to stop until the connections left are dropped.
+    pub drain_timeout: Duration,
+    /// Bytes that a refused peer may still send while it is left to read the reason.
+    pub linger_bytes_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            connections_max: 256,
+            refusals_max: 16,
+            inputs_max: 256,
+            target_bytes_max: 2 * 1024,
+            message_bytes_max: 4 * 1024,
+            reply_bytes_max: 256 * 1024,
+            control_bytes_max: 4 * 1024,
+            frames_max: 64,
+            read_bytes_per_turn: 64 * 1024,
+            write_bytes_per_turn: 64 * 1024,
+            messages_per_turn: 16,
+            accepts_per_turn: 64,
+            tasks_max: 64,
+            head_timeout: Duration::from_secs(5),
+            idle_timeout: Duration::from_secs(30),
+            stall_timeout: Duration::from_secs(10),
+            frame_timeout: Duration::from_secs(30),
+            ping_after: Duration::from_secs(30),
+            silence_timeout: Duration::from_secs(45),
+            close_timeout: Duration::from_secs(1),
+            drain_timeout: Duration::from_secs(5),
+            linger_bytes_max: 64 * 1024,
+        }
+    }
+}
+
+impl Limits {
+    /// Slots in the connection table: the served and the refused.
+    pub fn slots(&self) -> usize {
+        self.connections_max + self.refusals_max
+    }
+
+    /// Entries in the timer wheel: one a connection, one a task.
+    pub fn timers(&self) -> usize {
+        self.slots() + self.tasks_max
+    }
+
+    /// Bytes of memory that connections can make the engine hold, all limits reached at once.
+    ///
+    /// `slots x (table entry + control lane) + inputs x 8 KiB + connections x (WebSocket state +
+    /// two messages + one answer)`: two messages, because a fragmented one is collected beside the
+    /// frame that is being received. Frames shared by subscribers come on top and do not grow with
+    /// the number of connections.
+    pub fn memory_ceiling(&self) -> usize {
+        let slot = size_of::<Connection>() + self.control_bytes_max + INPUT_BYTES_MAX;
+        let socket = size_of::<WebSocket>() + 2 * self.message_bytes_max + self.reply_bytes_max;
+        self.slots() * slot + self.inputs_max * INPUT_BYTES_MAX + self.connections_max * socket
+    }
+
+    /// Whether the limits make sense together, or a sentence that says what does not.
+    pub fn check(&self) -> Result<(), String> {
+        if self.connections_max == 0 || self.connections_max > 1_000_000 {
+            return Err(format!(
+                "connections_max is {}: it must be between 1 and 1000000",
+                self.connections_max
+            ));
+        }
+        if self.silence_timeout <= self.ping_after {
+            return Err("silence_timeout must be longer than ping_after".to_owned());
+        }
+        if self.messages_per_turn == 0 || self.accepts_per_turn == 0 {
+            return Err("the budgets of a turn must be at least 1".to_owned());
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_limits_make_sense() {
+        assert_eq!(Limits::default().check(), Ok(()));
+    }
+
+    #[test]
+    fn the_ceiling_grows_with_each_limit_it_names() {
+        let base = Limits::default().memory_ceiling();
+        let grown = [
+            Limits { connections_max: 257, ..Limits::default() },
+            Limits { refusals_max: 17, ..Limits::default() },
+            Limits { inputs_max: 257, ..Limits::default() },
+            Limits { message_bytes_max: 4097, ..Limits::default() },
+            Limits { reply_bytes_max: 256 * 1024 + 1, ..Limits::default() },
+            Limits { control_bytes_max: 4097, ..Limits::default() },
+        ];
+        for limits in grown {
+            assert!(limits.memory_ceiling() > base, "{limits:?}");
+        }
+    }
+
+    #[test]
+    fn limits_that_contradict_each_other_are_named() {
+        let limits = Limits { silence_timeout: Duration::from_secs(1), ..Limits::default() };
+        assert!(limits.check().unwrap_err().contains("silence_timeout"));
+        let limits = Limits { connections_max: 0, ..Limits::default() };
+        assert!(limits.check().unwrap_err().contains("connections_max"));
+    }
+}

@@ -1,0 +1,328 @@
+//! A single-threaded HTTP and WebSocket engine. Knows nothing of metrics.
+//!
+//! [`Engine`] owns a table of connections, a timer wheel, a network and a [`Handler`]; one call of
+//! [`Engine::turn`] is one pass of the loop. It is generic over the network, the clock and the
+//! handler, so the same code runs in production and against a network and a time of a test's own.
+//! It starts no thread, installs no signal handler and no logger, and every bound it keeps is in
+//! [`Limits`]. May import nothing of the crate outside this wing.
+
+pub mod clock;
+pub mod connection;
+pub mod handle;
+pub mod handler;
+pub mod histogram;
+pub mod ledger;
+pub mod limits;
+pub mod net;
+pub mod stats;
+pub mod tasks;
+pub mod wheel;
+
+mod accept;
+mod core;
+mod reap;
+mod serve;
+
+use std::io;
+use std::time::Duration;
+
+use self::accept::Accepting;
+use self::clock::{Clock, Tick};
+use self::connection::{CloseReason, CloseWanted, Phase};
+use self::core::{Core, TimerKey};
+use self::handle::Slot;
+use self::handler::{Context, Handler};
+use self::ledger::Ledger;
+use self::limits::{INPUT_BYTES_MAX, Limits};
+use self::net::{Event, Net};
+use self::stats::Stats;
+use self::tasks::{TaskCounts, TaskId};
+
+/// Connections flushed in a turn after a publish. More are carried on in the next turn, so that a
+/// publish to thousands does not keep a request waiting: 1,000 writes are about 5 ms.
+const FLUSHES_PER_TURN: usize = 1000;
+
+/// What a turn has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// Whether anything was done; if so, another turn without waiting may find more.
+    pub worked: bool,
+    /// Whether a wake-up from outside the loop was noted.
+    pub woken: bool,
+    /// Connections in the table.
+    pub live: usize,
+    /// Whether a drain is complete: there is nothing left to do.
+    pub finished: bool,
+}
+
+/// The loop and all it owns.
+pub struct Engine<H: Handler, N: Net, C: Clock> {
+    core: Core,
+    net: N,
+    /// Sockets, by slot; beside the table so that the table and all that works on it need not know
+    /// what a socket is.
+    streams: Vec<Option<N::Stream>>,
+    clock: C,
+    handler: H,
+    events: Vec<Event>,
+    /// Where every read goes first. Empty only while a connection is being served.
+    scratch: Box<[u8]>,
+    /// Where the WebSocket library's answers go before their lane is known.
+    control: Vec<u8>,
+    accepting: Accepting,
+    drain_end: Option<TaskId>,
+    is_started: bool,
+}
+
+impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
+    /// An engine that has not begun. Everything that a limit bounds is reserved here.
+    ///
+    /// # Errors
+    /// A sentence, if the limits contradict each other.
+    pub fn with_parts(limits: Limits, net: N, clock: C, handler: H) -> Result<Self, String> {
+        limits.check()?;
+        let slots = limits.slots();
+        let now = clock.now();
+        Ok(Engine {
+            core: Core::new(limits, now),
+            net,
+            streams: (0..slots).map(|_| None).collect(),
+            clock,
+            handler,
+            events: Vec::new(),
+            scratch: vec![0; INPUT_BYTES_MAX].into_boxed_slice(),
+            control: Vec::new(),
+            accepting: Accepting::default(),
+            drain_end: None,
+            is_started: false,
+        })
+    }
+
+    /// One pass of the loop: waits for at most `timeout` (for ever without one, but never past the
+    /// next deadline), then does what there is to do, under budgets. What is left over makes the
+    /// next turn's wait zero.
+    ///
+    /// # Errors
+    /// When the network can no longer be waited for.
+    pub fn turn(&mut self, timeout: Option<Duration>) -> io::Result<Turn> {
+        self.start();
+        let timeout = self.wait_at_most(timeout);
+        self.events.clear();
+        self.net.poll(&mut self.events, timeout)?;
+        self.core.now = self.clock.now();
+        self.core.stats.turns += 1;
+        let woken = self.note_events();
+        let worked = !self.events.is_empty() || !self.core.ready.is_empty();
+        self.accept_some();
+        self.serve_ready();
+        let fired = self.run_timers();
+        let flushed = self.flush_touched();
+        self.reap();
+        if cfg!(debug_assertions) {
+            self.audit();
+        }
+        Ok(Turn {
+            worked: worked || fired || flushed,
+            woken,
+            live: self.core.connections.len(),
+            finished: self.core.is_draining && self.core.connections.is_empty(),
+        })
+    }
+
+    /// The instant by which the next turn is due; now if work is left over; `None` if only an event
+    /// can bring work.
+    pub fn next_deadline(&self) -> Option<Tick> {
+        let is_finished = self.core.is_draining && self.core.connections.is_empty();
+        if self.core.has_work() || self.can_accept() || is_finished {
+            return Some(self.core.now);
+        }
+        let paused_until = self.accepting.paused_until.filter(|_| self.accepting.is_pending);
+        [self.core.wheel.next_deadline(), paused_until].into_iter().flatten().min()
+    }
+
+    /// Begins to stop: the listeners close at once, idle connections end, answers are finished,
+    /// WebSockets get close code 1001; after [`Limits::drain_timeout`] what is left is dropped.
+    pub fn shutdown(&mut self) {
+        self.start();
+        if self.core.is_draining {
+            return;
+        }
+        self.core.is_draining = true;
+        self.core.now = self.clock.now();
+        self.net.stop_listening();
+        self.accepting.is_pending = false;
+        log::info!("drain begun connections={}", self.core.connections.len());
+        let mut context = Context::new(&mut self.core, &self.clock);
+        self.handler.drain(&mut context);
+        let end = self.core.now + self.core.limits.drain_timeout;
+        self.drain_end = self.core.spawn("drain_end", end, None);
+        let slots: Vec<Slot> = self.core.connections.iter().map(|(slot, _)| slot as Slot).collect();
+        for slot in slots {
+            self.drain_connection(slot);
+        }
+    }
+
+    fn drain_connection(&mut self, slot: Slot) {
+        let connection = self.core.at(slot);
+        let handle = connection.handle;
+        match connection.phase() {
+            Phase::Head if !connection.has_begun_head() => self.doom(slot, CloseReason::Shutdown),
+            Phase::Reply => connection.keep_alive = false,
+            Phase::Open => {
+                let reason = CloseReason::Shutdown;
+                self.close(slot, CloseWanted { code: 1001, text: "the server is stopping", reason });
+                self.core.arm(slot);
+                self.core.touch(handle);
+            }
+            _ => {}
+        }
+    }
+
+    /// The handler.
+    pub fn handler(&self) -> &H {
+        &self.handler
+    }
+
+    /// The network.
+    pub fn net_mut(&mut self) -> &mut N {
+        &mut self.net
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &C {
+        &self.clock
+    }
+
+    /// What the engine has counted.
+    pub fn stats(&self) -> &Stats {
+        &self.core.stats
+    }
+
+    /// What was taken and given back.
+    pub fn ledger(&self) -> &Ledger {
+        &self.core.ledger
+    }
+
+    /// Tasks by state.
+    pub fn task_counts(&self) -> TaskCounts {
+        self.core.tasks.counts()
+    }
+
+    /// Compares the ledger with the structures. Walks every connection.
+    ///
+    /// # Panics
+    /// When they differ: something leaked or was released twice.
+    pub fn audit(&self) {
+        self.core.audit();
+        self.core.wheel.audit();
+        let sockets = self.streams.iter().flatten().count();
+        self.core.ledger.audit(ledger::Resource::Socket, sockets);
+    }
+
+    fn start(&mut self) {
+        if !self.is_started {
+            self.is_started = true;
+            self.core.now = self.clock.now();
+            let mut context = Context::new(&mut self.core, &self.clock);
+            self.handler.start(&mut context);
+        }
+    }
+
+    fn wait_at_most(&self, timeout: Option<Duration>) -> Option<Duration> {
+        let until = self.next_deadline().map(|deadline| deadline.since(self.clock.now()));
+        [timeout, until].into_iter().flatten().min()
+    }
+
+    /// Notes what may have become possible. Does nothing about it yet: the engine runs at its own
+    /// pace, not at its peers'.
+    fn note_events(&mut self) -> bool {
+        let mut woken = false;
+        for event in &self.events {
+            match *event {
+                Event::Wake => woken = true,
+                Event::Accept => self.accepting.is_pending = !self.core.is_draining,
+                Event::Connection { slot, readable, writable } => {
+                    let connection = self.core.connections.get_mut(slot as usize);
+                    let Some(connection) = connection else { continue };
+                    connection.readable |= readable;
+                    connection.writable |= writable;
+                    let handle = connection.handle;
+                    self.core.queue(handle);
+                }
+            }
+        }
+        woken
+    }
+
+    fn run_timers(&mut self) -> bool {
+        let mut fired = false;
+        while let Some(key) = self.core.wheel.pop_expired(self.core.now) {
+            self.core.ledger.close(ledger::Resource::Timer);
+            fired = true;
+            match key {
+                TimerKey::Connection(handle) => self.look_at_deadline(handle.slot),
+                TimerKey::Task(task) => self.run_task(task),
+            }
+        }
+        fired
+    }
+
+    /// A connection's wheel entry has fired: its deadline may have moved since.
+    fn look_at_deadline(&mut self, slot: Slot) {
+        let now = self.core.now;
+        let connection = self.core.at(slot);
+        connection.timer = None;
+        let Some((due, deadline)) = connection_deadline(&self.core, slot) else { return };
+        if due <= now {
+            self.expire(slot, deadline);
+        }
+        self.settle(slot);
+    }
+
+    fn run_task(&mut self, task: TaskId) {
+        let Some((run, next)) = self.core.tasks.fire(task, self.core.now) else { return };
+        if let Some(next) = next {
+            self.core.arm_task(task, next);
+        }
+        if self.drain_end == Some(task) {
+            self.drop_everything(CloseReason::ShutdownForced);
+        } else {
+            let mut context = Context::new(&mut self.core, &self.clock);
+            self.handler.task(&mut context, run);
+        }
+    }
+
+    fn drop_everything(&mut self, reason: CloseReason) {
+        let slots: Vec<Slot> = self.core.connections.iter().map(|(slot, _)| slot as Slot).collect();
+        for slot in slots {
+            self.doom(slot, reason);
+        }
+    }
+
+    /// Writes what handlers have queued: one system call for each connection.
+    fn flush_touched(&mut self) -> bool {
+        let count = self.core.touched.len().min(FLUSHES_PER_TURN);
+        for _ in 0..count {
+            let Some(handle) = self.core.touched.pop_front() else { break };
+            let Some(connection) = self.core.get_mut(handle) else { continue };
+            connection.is_touched = false;
+            self.write_out(handle.slot);
+            self.settle(handle.slot);
+        }
+        count > 0
+    }
+}
+
+fn connection_deadline(core: &Core, slot: Slot) -> Option<(Tick, connection::Deadline)> {
+    core.connections[slot as usize].deadline(&core.limits)
+}
+
+impl<H: Handler, N: Net, C: Clock> Drop for Engine<H, N, C> {
+    /// Gives everything back in order, so that the handler hears of every end.
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.drop_everything(CloseReason::ShutdownForced);
+            self.reap();
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! The production network: mio's poll over TCP and Unix sockets.
+//!
+//! Owns the poll, the listeners and every registration. On epoll mio is always edge-triggered, its
+//! readiness may be spurious and its hints may be absent (documentation of `mio::Poll`), so a
+//! stream is registered once for both directions and never again; the engine keeps the readiness.
+//! A Unix socket's file is replaced at start if nobody answers on it, and removed at the end only
+//! if it is still ours.
+
+use std::fmt;
+use std::fs;
+use std::io::{self, IoSlice, Read, Write};
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use mio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
+
+use super::{Event, Net, Peer, Stream};
+use crate::engine::handle::Slot;
+
+/// Events taken from the kernel at a time. More come with the next turn; half costs a system call
+/// more for each further batch under load, double is memory that idle hosts never use.
+const EVENTS_PER_POLL: usize = 256;
+
+/// Tokens from here up are listeners; below, connections, by slot.
+const LISTENER_BASE: usize = usize::MAX / 2;
+
+/// The token of the descriptor that wakes the loop.
+const WAKE: Token = Token(usize::MAX - 1);
+
+/// An address to listen on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListenAddress {
+    /// An address and a port; port 0 takes a free one.
+    Tcp(SocketAddr),
+    /// A file.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ListenAddress::Tcp(address) => address.fmt(formatter),
+            ListenAddress::Unix(path) => write!(formatter, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// The network that vitald runs on.
+pub struct MioNet {
+    poll: Poll,
+    events: Events,
+    listeners: Vec<Listener>,
+    wake: Option<StdUnixStream>,
+}
+
+struct Listener {
+    socket: ListenerSocket,
+    /// Set by an event, cleared by `WouldBlock`: the listener's edge.
+    ready: bool,
+}
+
+enum ListenerSocket {
+    Tcp(TcpListener),
+    Unix(FileListener),
+}
+
+impl MioNet {
+    /// A network that listens nowhere yet.
+    ///
+    /// # Errors
+    /// When the system gives no poll descriptor.
+    pub fn new() -> io::Result<MioNet> {
+        Ok(MioNet {
+            poll: Poll::new()?,
+            events: Events::with_capacity(EVENTS_PER_POLL),
+            listeners: Vec::new(),
+            wake: None,
+        })
+    }
+
+    /// Listens on `address`; gives it as it was bound.
+    ///
+    /// # Errors
+    /// When it cannot be bound: in use, not this host's, not permitted.
+    pub fn listen(&mut self, address: &ListenAddress) -> io::Result<ListenAddress> {
+        match address {
+            ListenAddress::Tcp(address) => {
+                let listener = TcpListener::bind(*address)?;
+                let bound = listener.local_addr()?;
+                self.add(ListenerSocket::Tcp(listener))?;
+                Ok(ListenAddress::Tcp(bound))
+            }
+            ListenAddress::Unix(path) => {
+                self.add(ListenerSocket::Unix(FileListener::bind(path)?))?;
+                Ok(address.clone())
+            }
+        }
+    }
+
+    fn add(&mut self, mut socket: ListenerSocket) -> io::Result<()> {
+        let token = Token(LISTENER_BASE + self.listeners.len());
+        let registry = self.poll.registry();
+        match &mut socket {
+            ListenerSocket::Tcp(listener) => {
+                registry.register(listener, token, Interest::READABLE)?;
+            }
+            ListenerSocket::Unix(file) => {
+                registry.register(&mut file.listener, token, Interest::READABLE)?;
+            }
+        }
+        self.listeners.push(Listener { socket, ready: false });
+        Ok(())
+    }
+
+    /// Lets bytes that arrive on `stream` wake the loop: each batch is one [`Event::Wake`]. The
+    /// bytes are thrown away.
+    ///
+    /// # Errors
+    /// When the descriptor cannot be registered.
+    pub fn wake_on(&mut self, stream: StdUnixStream) -> io::Result<()> {
+        stream.set_nonblocking(true)?;
+        let descriptor = stream.as_raw_fd();
+        self.poll.registry().register(&mut SourceFd(&descriptor), WAKE, Interest::READABLE)?;
+        self.wake = Some(stream);
+        Ok(())
+    }
+
+    /// Empties the wake descriptor, so that its next byte is an edge again.
+    fn drain_wake(&mut self) {
+        let Some(stream) = &mut self.wake else { return };
+        let mut bytes = [0; 64];
+        while matches!(stream.read(&mut bytes), Ok(read) if read > 0) {}
+    }
+}
+
+impl Net for MioNet {
+    type Stream = MioStream;
+
+    fn poll(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<()> {
+        match self.poll.poll(&mut self.events, timeout) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            Err(error) => return Err(error),
+        }
+        let mut woken = false;
+        for event in &self.events {
+            let token = event.token();
+            if token == WAKE {
+                woken = true;
+                events.push(Event::Wake);
+            } else if token.0 >= LISTENER_BASE {
+                if let Some(listener) = self.listeners.get_mut(token.0 - LISTENER_BASE) {
+                    listener.ready = true;
+                    events.push(Event::Accept);
+                }
+            } else {
+                // An end or an error shows when reading or writing is tried, so both hints count as
+                // readiness in both directions.
+                let ended = event.is_error() || event.is_read_closed() || event.is_write_closed();
+                events.push(Event::Connection {
+                    slot: token.0 as Slot,
+                    readable: event.is_readable() || ended,
+                    writable: event.is_writable() || ended,
+                });
+            }
+        }
+        if woken {
+            self.drain_wake();
+        }
+        Ok(())
+    }
+
+    fn accept(&mut self) -> io::Result<(MioStream, Peer)> {
+        for listener in self.listeners.iter_mut().filter(|listener| listener.ready) {
+            let accepted = match &listener.socket {
+                ListenerSocket::Tcp(socket) => socket.accept().map(|(stream, address)| {
+                    // Frames are written whole, so waiting for more (Nagle) only adds delay. A
+                    // peer that is gone already makes this fail; reading will tell.
+                    let _ = stream.set_nodelay(true);
+                    (MioStream::Tcp(stream), Peer::tcp(address))
+                }),
+                ListenerSocket::Unix(file) => {
+                    file.listener.accept().map(|(stream, _)| (MioStream::Unix(stream), Peer::Unix))
+                }
+            };
+            match accepted {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => listener.ready = false,
+                result => return result,
+            }
+        }
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+
+    fn open(&mut self, stream: &mut MioStream, slot: Slot) -> io::Result<()> {
+        let token = Token(slot as usize);
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        match stream {
+            MioStream::Tcp(stream) => self.poll.registry().register(stream, token, interest),
+            MioStream::Unix(stream) => self.poll.registry().register(stream, token, interest),
+        }
+    }
+
+    fn close(&mut self, mut stream: MioStream) {
+        // Fails only for a descriptor that is not registered, and closing it ends that anyway.
+        let _ = match &mut stream {
+            MioStream::Tcp(stream) => self.poll.registry().deregister(stream),
+            MioStream::Unix(stream) => self.poll.registry().deregister(stream),
+        };
+    }
+
+    fn stop_listening(&mut self) {
+        self.listeners.clear();
+    }
+}
+
+/// A TCP or Unix connection.
+pub enum MioStream {
+    /// From a TCP listener.
+    Tcp(TcpStream),
+    /// From a Unix listener.
+    Unix(UnixStream),
+}
+
+impl Stream for MioStream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            MioStream::Tcp(stream) => stream.read(buffer),
+            MioStream::Unix(stream) => stream.read(buffer),
+        }
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        if let [slice] = slices {
+            return match self {
+                MioStream::Tcp(stream) => stream.write(slice),
+                MioStream::Unix(stream) => stream.write(slice),
+            };
+        }
+        match self {
+            MioStream::Tcp(stream) => send_vectored(stream, slices),
+            MioStream::Unix(stream) => send_vectored(stream, slices),
+        }
+    }
+
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        match self {
+            MioStream::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            MioStream::Unix(stream) => stream.shutdown(Shutdown::Write),
+        }
+    }
+}
+
+/// Sends several slices in one system call.
+///
+/// The standard library's `write` on a socket is send(2) with `MSG_NOSIGNAL`, its `write_vectored`
+/// is writev(2) without: a peer that is gone would kill a program that embeds us, by SIGPIPE.
+fn send_vectored(socket: &impl AsFd, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    let mut ancillary = SendAncillaryBuffer::default();
+    sendmsg(socket, slices, &mut ancillary, SendFlags::NOSIGNAL).map_err(io::Error::from)
+}
+
+/// A Unix listener with its file, which would outlive the process if it were not removed.
+struct FileListener {
+    listener: UnixListener,
+    path: PathBuf,
+    /// Device and inode at the time of binding: whether the file is still ours.
+    identity: Option<(u64, u64)>,
+}
+
+impl FileListener {
+    /// Binds `path`, replacing the file of a process that is gone: one on which nobody answers.
+    fn bind(path: &Path) -> io::Result<FileListener> {
+        let listener = match UnixListener::bind(path) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_stale(path) => {
+                fs::remove_file(path)?;
+                UnixListener::bind(path)?
+            }
+            result => result?,
+        };
+        Ok(FileListener { listener, path: path.to_owned(), identity: identity(path) })
+    }
+}
+
+impl Drop for FileListener {
+    fn drop(&mut self) {
+        // A successor may have put its own file there.
+        if self.identity.is_some() && identity(&self.path) == self.identity {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn is_stale(path: &Path) -> bool {
+    let refused = StdUnixStream::connect(path)
+        .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
+    refused && fs::symlink_metadata(path).is_ok_and(|data| is_socket(&data))
+}
+
+fn is_socket(metadata: &fs::Metadata) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    metadata.file_type().is_socket()
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    fs::symlink_metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
+}

@@ -1,0 +1,110 @@
+//! What the engine needs of a network.
+//!
+//! [`Net`] is the only owner of listeners and of registrations for readiness; [`Stream`] is one
+//! connection's bytes. Readiness is edge-triggered: an event says that something may have changed,
+//! and no further event comes until an attempt has met `WouldBlock`. Events may be spurious.
+//! `mio` is the production network; a test may bring its own. Nothing here decides anything.
+
+mod mio;
+
+use std::io::{self, IoSlice};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+use std::fmt;
+
+pub use self::mio::{ListenAddress, MioNet, MioStream};
+use super::handle::Slot;
+
+/// Where a connection comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// A TCP address; a v4 address mapped into v6 is given as v4.
+    Tcp(SocketAddr),
+    /// A Unix socket's client.
+    Unix,
+}
+
+impl Peer {
+    /// A TCP peer, normalised.
+    pub fn tcp(address: SocketAddr) -> Peer {
+        Peer::Tcp(SocketAddr::new(address.ip().to_canonical(), address.port()))
+    }
+
+    /// The IP address, where there is one.
+    pub fn ip(&self) -> Option<IpAddr> {
+        match self {
+            Peer::Tcp(address) => Some(address.ip()),
+            Peer::Unix => None,
+        }
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Peer::Tcp(address) => address.fmt(formatter),
+            Peer::Unix => formatter.write_str("unix"),
+        }
+    }
+}
+
+/// What may have become possible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A listener may have a connection to accept.
+    Accept,
+    /// A connection may be readable or writable.
+    Connection {
+        /// Which one.
+        slot: Slot,
+        /// Reading may give bytes, the end or an error.
+        readable: bool,
+        /// Writing may take bytes or give an error.
+        writable: bool,
+    },
+    /// Somebody outside the loop wants its attention.
+    Wake,
+}
+
+/// One connection's bytes. Never blocks: `WouldBlock` says "not now".
+pub trait Stream {
+    /// Reads into `buffer`; `Ok(0)` is the peer's end.
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// Writes from `slices`, in order, as much as there is room for.
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
+
+    /// Tells the peer that nothing more will come.
+    fn shutdown_write(&mut self) -> io::Result<()>;
+}
+
+/// A network that an engine can run on.
+pub trait Net {
+    /// A connection of this network.
+    type Stream: Stream;
+
+    /// Waits for events until `timeout` (for ever without one) and puts them into `events`, which
+    /// is empty. An interruption by a signal is no error and gives no events.
+    ///
+    /// # Errors
+    /// When waiting itself has failed: the engine cannot go on.
+    fn poll(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<()>;
+
+    /// Takes a waiting connection; `WouldBlock` when no listener has one.
+    ///
+    /// # Errors
+    /// Those of accept(2); the next call may succeed.
+    fn accept(&mut self) -> io::Result<(Self::Stream, Peer)>;
+
+    /// Registers `stream` for readiness in both directions, once and for all, under `slot`.
+    ///
+    /// # Errors
+    /// When the system cannot register it; `stream` is then as before.
+    fn open(&mut self, stream: &mut Self::Stream, slot: Slot) -> io::Result<()>;
+
+    /// Ends the registration and the connection.
+    fn close(&mut self, stream: Self::Stream);
+
+    /// Closes the listeners, so that a successor can bind their addresses.
+    fn stop_listening(&mut self);
+}

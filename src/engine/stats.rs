@@ -1,0 +1,68 @@
+//! What the engine counts of itself. Plain numbers in fixed memory; recording never allocates.
+
+use super::connection::CloseReason;
+
+/// Counters since the start, and a few figures of now.
+#[derive(Clone, Debug)]
+pub struct Stats {
+    /// Passes of the loop.
+    pub turns: u64,
+    /// Connections taken from the listeners.
+    pub accepted: u64,
+    /// Of these, told 503 for lack of room.
+    pub refused: u64,
+    /// The most connections at one time.
+    pub connections_high: u64,
+    /// Requests handed to the handler.
+    pub requests: u64,
+    /// Messages handed to the handler.
+    pub messages: u64,
+    /// State frames put into outboxes.
+    pub frames_published: u64,
+    /// Of these, replaced by a newer one before they were begun.
+    pub frames_conflated: u64,
+    /// Frames (answers and state) whose last byte the kernel has taken.
+    pub frames_sent: u64,
+    /// Calls to read from a connection.
+    pub reads: u64,
+    /// Calls to write to a connection.
+    pub writes: u64,
+    /// Bytes received.
+    pub bytes_read: u64,
+    /// Bytes that the kernel has taken.
+    pub bytes_written: u64,
+    /// Failed attempts to accept, other than "nothing there".
+    pub accept_errors: u64,
+    closes: [u64; CloseReason::ALL.len()],
+}
+
+impl Stats {
+    pub(super) fn new() -> Stats {
+        Stats {
+            turns: 0,
+            accepted: 0,
+            refused: 0,
+            connections_high: 0,
+            requests: 0,
+            messages: 0,
+            frames_published: 0,
+            frames_conflated: 0,
+            frames_sent: 0,
+            reads: 0,
+            writes: 0,
+            bytes_read: 0,
+            bytes_written: 0,
+            accept_errors: 0,
+            closes: [0; CloseReason::ALL.len()],
+        }
+    }
+
+    pub(super) fn count_close(&mut self, reason: CloseReason) {
+        self.closes[reason as usize] += 1;
+    }
+
+    /// Connections that ended for `reason`.
+    pub fn closes(&self, reason: CloseReason) -> u64 {
+        self.closes[reason as usize]
+    }
+}

@@ -1,0 +1,119 @@
+//! The binary: arguments, logger, signals; nothing else.
+
+use std::env;
+use std::io::{self, Write};
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use log::LevelFilter;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::{flag, low_level::pipe};
+use vitald::app::protocol::{DEFAULT_SUBSCRIPTION, Metrics};
+use vitald::app::unix_ms;
+use vitald::cli::{self, Command};
+use vitald::config::Config;
+use vitald::engine::clock::{Clock, Monotonic};
+use vitald::metrics::MetricsService;
+use vitald::metrics::selection::Selection;
+use vitald::{Error, Server};
+
+/// Exit status when what was asked for cannot be run.
+const COULD_NOT_RUN: u8 = 1;
+
+/// Exit status for wrong arguments or configuration.
+const WRONG_USE: u8 = 2;
+
+fn main() -> ExitCode {
+    let command = match cli::parse(env::args_os(), |name| env::var_os(name)) {
+        Ok(command) => command,
+        Err(sentence) => return fail(&sentence, WRONG_USE),
+    };
+    let result = match command {
+        Command::Help => print(cli::HELP),
+        Command::Version => print(concat!("vitald ", env!("CARGO_PKG_VERSION"), "\n")),
+        Command::Once { config, pretty } => once(&config, pretty),
+        Command::Serve(config) => serve(&config),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Error::Config(sentence)) => fail(&sentence, WRONG_USE),
+        Err(error) => fail(&error.to_string(), COULD_NOT_RUN),
+    }
+}
+
+fn fail(sentence: &str, status: u8) -> ExitCode {
+    let _ = writeln!(io::stderr(), "vitald: {sentence}");
+    ExitCode::from(status)
+}
+
+/// Prints to standard output. A reader that is gone (`vitald --help | head -1`) is no failure.
+fn print(text: &str) -> Result<(), Error> {
+    let mut out = io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    Ok(())
+}
+
+/// Two samples one interval apart, so that there are rates; the second is printed.
+fn once(config: &Config, pretty: bool) -> Result<(), Error> {
+    let clock = Monotonic::new();
+    let mut metrics = MetricsService::for_this_host(config.interval);
+    metrics.tick(clock.now().since_origin(), unix_ms(clock.wall()), 0);
+    thread::sleep(config.interval);
+    metrics.tick(clock.now().since_origin(), unix_ms(clock.wall()), 1);
+    let message = Metrics {
+        snapshot: metrics.latest(),
+        sequence: 1,
+        sub: DEFAULT_SUBSCRIPTION,
+        selection: &Selection::all(),
+    };
+    let text = if pretty {
+        serde_json::to_string_pretty(&message)
+    } else {
+        serde_json::to_string(&message)
+    };
+    print(&(text.expect("our own messages can be written as JSON") + "\n"))
+}
+
+fn serve(config: &Config) -> Result<(), Error> {
+    // The libraries' own lines name no connection; ours say the same with one.
+    let logger = simple_logger::SimpleLogger::new()
+        .with_level(config.log_level)
+        .with_module_level("mio", LevelFilter::Warn)
+        .with_module_level("tungstenite", LevelFilter::Warn);
+    logger.init().expect("nobody else has set a logger");
+    let mut server = Server::bind(config)?;
+    let stop = watch_signals(&mut server)?;
+    let mut lines = String::new();
+    for address in server.addresses() {
+        lines.push_str(&format!("vitald listening on {address}\n"));
+    }
+    print(&lines)?;
+    loop {
+        let turn = server.turn(None)?;
+        if turn.woken && stop.load(Ordering::Relaxed) {
+            server.shutdown();
+        }
+        if turn.finished {
+            log::info!("stopped");
+            return Ok(());
+        }
+    }
+}
+
+/// Makes SIGTERM and SIGINT wake the loop and set the flag; a second one ends the process at once.
+fn watch_signals(server: &mut Server) -> Result<Arc<AtomicBool>, Error> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let (receiver, sender) = UnixStream::pair().map_err(Error::Poll)?;
+    for signal in [SIGTERM, SIGINT] {
+        // In the order they run: exit if the flag is set already, set it, then wake the loop.
+        flag::register_conditional_shutdown(signal, COULD_NOT_RUN.into(), Arc::clone(&stop))
+            .and_then(|_| flag::register(signal, Arc::clone(&stop)))
+            .and_then(|_| pipe::register(signal, sender.try_clone()?))
+            .map_err(Error::Poll)?;
+    }
+    server.wake_on(receiver)?;
+    Ok(stop)
+}

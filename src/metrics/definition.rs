@@ -1,0 +1,248 @@
+//! The one definition of every metric: name, unit and meaning, one line a figure.
+//!
+//! Owns the table at the foot of this file. From it come the plain structs a source fills, the JSON
+//! that subscribers read, the paths that select, the series that history keeps, and whatever reads
+//! the tables later (alerts, exposition). To add a metric, add its line here and fill the field in
+//! the source that can read it; nothing else changes.
+//! Promises: the order here is the order in JSON; names never contain anything but `a-z` and `_`.
+//! May import: `snapshot` (the column types and the macro that reads the table).
+
+use super::snapshot::{Column, Container, Content, Figure, Flag, List, Record, Text, Value};
+
+/// What a figure counts. Decides how many decimals are worth writing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Unit {
+    /// 0 to 100.
+    Percent,
+    /// A size.
+    Bytes,
+    /// A throughput.
+    BytesPerSecond,
+    /// Events a second.
+    PerSecond,
+    /// A whole number of things.
+    Count,
+    /// A duration or a point in uptime.
+    Seconds,
+    /// A short duration.
+    Milliseconds,
+    /// A clock frequency.
+    Megahertz,
+    /// A figure without a unit, such as a load average.
+    Number,
+    /// Not a figure: a text or a flag.
+    Nothing,
+}
+
+impl Unit {
+    /// The name in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Unit::Percent => "percent",
+            Unit::Bytes => "bytes",
+            Unit::BytesPerSecond => "bytes_per_second",
+            Unit::PerSecond => "per_second",
+            Unit::Count => "count",
+            Unit::Seconds => "seconds",
+            Unit::Milliseconds => "milliseconds",
+            Unit::Megahertz => "megahertz",
+            Unit::Number => "number",
+            Unit::Nothing => "",
+        }
+    }
+
+    /// `value` with the decimals a reader can use: digits beyond these are noise and bytes on the
+    /// wire. A percentage below one gets a second decimal, because 0.04 and 0.4 differ in meaning.
+    pub fn round(self, value: f64) -> f64 {
+        let scale = match self {
+            Unit::Percent if value.abs() < 1.0 => 100.0,
+            Unit::Percent | Unit::PerSecond => 10.0,
+            Unit::Milliseconds | Unit::Number => 100.0,
+            Unit::Bytes | Unit::BytesPerSecond | Unit::Count => 1.0,
+            Unit::Seconds | Unit::Megahertz | Unit::Nothing => 1.0,
+        };
+        // `+ 0.0` turns -0.0 into 0.0, which would otherwise print its sign.
+        (value * scale).round() / scale + 0.0
+    }
+}
+
+/// What a field holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// One figure, or nothing: a scalar path of its own.
+    Figure,
+    /// True, false or unknown.
+    Flag,
+    /// A name or a label.
+    Text,
+    /// A figure for each of several like things, by position.
+    List,
+}
+
+/// One column of a topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// The name in JSON and in paths, and the name of the struct's field.
+    pub name: &'static str,
+    /// What it holds.
+    pub kind: Kind,
+    /// What it counts.
+    pub unit: Unit,
+    /// What it means, one sentence without a full stop.
+    pub help: &'static str,
+}
+
+/// One topic: a record, or a list of records that a key tells apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Topic {
+    /// The name in JSON and the first word of its paths.
+    pub name: &'static str,
+    /// What it covers.
+    pub help: &'static str,
+    /// The columns, in the order of JSON. For a list of records the first is the key.
+    pub fields: &'static [Field],
+    /// The name of the key column, for a list of records.
+    pub key: Option<&'static str>,
+}
+
+impl Topic {
+    /// The position of the topic called `name`.
+    pub fn position(name: &str) -> Option<usize> {
+        TOPICS.iter().position(|topic| topic.name == name)
+    }
+
+    /// The position of the column called `name`.
+    pub fn field(&self, name: &str) -> Option<usize> {
+        self.fields.iter().position(|field| field.name == name)
+    }
+}
+
+super::snapshot::define_metrics! {
+    cpu: Cpu, "Processor time over the last interval, all cores together" {
+        usage: Figure, Percent, "Time spent neither idle nor waiting for a disk";
+        user: Figure, Percent, "Time in programs, guests included, niced ones not";
+        system: Figure, Percent, "Time in the kernel";
+        nice: Figure, Percent, "Time in programs of lowered priority";
+        iowait: Figure, Percent, "Time idle with a disk request outstanding";
+        irq: Figure, Percent, "Time in hard and soft interrupts";
+        steal: Figure, Percent, "Time the hypervisor gave to others";
+        cores: List, Percent, "Usage of each core, by its number";
+        frequency_mhz: Figure, Megahertz, "Mean clock frequency of the cores";
+    }
+    load: Load, "How much work waits" {
+        one: Figure, Number, "Load average over one minute";
+        five: Figure, Number, "Load average over five minutes";
+        fifteen: Figure, Number, "Load average over fifteen minutes";
+        running: Figure, Count, "Threads that run or are ready to";
+        blocked: Figure, Count, "Threads that wait for a disk";
+        threads: Figure, Count, "Threads in all";
+    }
+    memory: Memory, "Main memory and swap" {
+        total: Figure, Bytes, "Main memory that the kernel manages";
+        used: Figure, Bytes, "Total less available";
+        available: Figure, Bytes, "What programs can still take without swapping";
+        usage: Figure, Percent, "Used as a share of total";
+        buffers: Figure, Bytes, "Block device buffers";
+        cached: Figure, Bytes, "File contents kept, shared memory included";
+        dirty: Figure, Bytes, "File contents that wait to be written";
+        swap_total: Figure, Bytes, "Swap space";
+        swap_used: Figure, Bytes, "Swap space in use";
+        swap_usage: Figure, Percent, "Swap in use as a share of swap";
+    }
+    pressure: Pressure, "Share of the last 10 s in which work stood still for want of something" {
+        cpu_some: Figure, Percent, "Some thread waited for a processor";
+        memory_some: Figure, Percent, "Some thread waited for memory";
+        memory_full: Figure, Percent, "Every thread waited for memory";
+        io_some: Figure, Percent, "Some thread waited for a disk";
+        io_full: Figure, Percent, "Every thread waited for a disk";
+    }
+    disks: Disk by name("The kernel's name of the disk"), "Whole disks" {
+        read_bytes_per_s: Figure, BytesPerSecond, "Read from the disk";
+        write_bytes_per_s: Figure, BytesPerSecond, "Written to the disk";
+        reads_per_s: Figure, PerSecond, "Read requests completed";
+        writes_per_s: Figure, PerSecond, "Write requests completed";
+        utilisation: Figure, Percent, "Time with at least one request in progress";
+        await_ms: Figure, Milliseconds, "Mean time of a completed request, queueing included";
+    }
+    filesystems: Filesystem by mount("Where it is mounted"), "Local file systems, one row a device" {
+        device: Text, Nothing, "What is mounted";
+        kind: Text, Nothing, "The type of file system";
+        total: Figure, Bytes, "Size";
+        used: Figure, Bytes, "Size less every free block";
+        available: Figure, Bytes, "Free for programs without privilege";
+        usage: Figure, Percent, "Used as a share of used and available, as df has it";
+        inodes_usage: Figure, Percent, "Share of the inodes in use";
+    }
+    networks: Network by name("The interface's name"), "Network interfaces, loopback left out" {
+        up: Flag, Nothing, "Running, with a link as far as the driver can tell";
+        rx_bytes_per_s: Figure, BytesPerSecond, "Received";
+        tx_bytes_per_s: Figure, BytesPerSecond, "Sent";
+        rx_packets_per_s: Figure, PerSecond, "Packets received";
+        tx_packets_per_s: Figure, PerSecond, "Packets sent";
+        rx_errors_per_s: Figure, PerSecond, "Errors while receiving";
+        tx_errors_per_s: Figure, PerSecond, "Errors while sending";
+        rx_dropped_per_s: Figure, PerSecond, "Packets received and dropped";
+        tx_dropped_per_s: Figure, PerSecond, "Packets dropped before sending";
+    }
+    system: System, "The kernel as a whole" {
+        uptime_s: Figure, Seconds, "Time since boot";
+        processes: Figure, Count, "Processes, as far as vitald may see them";
+        context_switches_per_s: Figure, PerSecond, "Switches from thread to thread";
+        interrupts_per_s: Figure, PerSecond, "Interrupts served";
+        forks_per_s: Figure, PerSecond, "Processes and threads started";
+        oom_kills: Figure, Count, "Processes killed for want of memory since boot";
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_lower_case_words_and_unique_within_their_topic() {
+        let plain = |name: &str| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+        for (position, topic) in TOPICS.iter().enumerate() {
+            assert!(plain(topic.name), "{}", topic.name);
+            assert_eq!(Topic::position(topic.name), Some(position));
+            for (index, field) in topic.fields.iter().enumerate() {
+                assert!(plain(field.name), "{}.{}", topic.name, field.name);
+                assert_eq!(topic.field(field.name), Some(index), "{}", field.name);
+                assert!(!field.help.ends_with('.') && !field.help.is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn the_key_is_the_first_column_of_a_list_of_records() {
+        for topic in TOPICS {
+            if let Some(key) = topic.key {
+                assert_eq!((topic.fields[0].name, topic.fields[0].kind), (key, Kind::Text));
+            }
+        }
+    }
+
+    #[test]
+    fn the_unit_at_the_end_of_a_name_agrees_with_the_unit() {
+        for field in TOPICS.iter().flat_map(|topic| topic.fields) {
+            let expected = match field.name {
+                name if name.ends_with("_bytes_per_s") => Unit::BytesPerSecond,
+                name if name.ends_with("_per_s") => Unit::PerSecond,
+                name if name.ends_with("_ms") => Unit::Milliseconds,
+                name if name.ends_with("_mhz") => Unit::Megahertz,
+                name if name.ends_with("usage") => Unit::Percent,
+                _ => continue,
+            };
+            assert_eq!(field.unit, expected, "{}", field.name);
+        }
+    }
+
+    #[test]
+    fn rounding_keeps_what_can_be_seen() {
+        assert_eq!(Unit::Percent.round(12.3456), 12.3);
+        assert_eq!(Unit::Percent.round(0.0456), 0.05);
+        assert_eq!(Unit::Bytes.round(1234.5), 1235.0);
+        assert_eq!(Unit::Number.round(0.126), 0.13);
+        assert_eq!(Unit::Milliseconds.round(1.239), 1.24);
+        assert!(Unit::PerSecond.round(-0.01).is_sign_positive());
+    }
+}

@@ -1,0 +1,209 @@
+//! What is measured: the host's vital signs, their short history and the facts that do not change.
+//!
+//! Owns [`MetricsService`], which samples on each tick and answers reads between ticks from a cache
+//! that lives for one interval.
+//! Promises: no clock of its own (every call takes the time), no sockets, and on Linux no allocation
+//! in a steady tick.
+//! May import: nothing of `engine` or `app`.
+
+pub mod definition;
+pub mod facts;
+pub mod history;
+pub mod rates;
+pub mod selected;
+pub mod selection;
+pub mod snapshot;
+pub mod source;
+
+use std::fmt;
+use std::time::Duration;
+
+use facts::Facts;
+use history::History;
+use snapshot::Snapshot;
+use source::Source;
+
+/// Samples one host.
+pub struct MetricsService {
+    source: Box<dyn Source + Send>,
+    facts: Facts,
+    interval: Duration,
+    /// The newest sample. Sources fill it in place, so that names are not allocated again.
+    snapshot: Snapshot,
+    /// When it was taken; `None` before the first.
+    sampled_at: Option<Duration>,
+    cache: CacheStatistics,
+    history: History,
+}
+
+/// How often a read found a fresh sample.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CacheStatistics {
+    /// Reads answered from the cache.
+    pub hits: u64,
+    /// Reads that had to sample.
+    pub misses: u64,
+}
+
+impl MetricsService {
+    /// The service for the host it runs on, sampled every `interval`.
+    pub fn for_this_host(interval: Duration) -> MetricsService {
+        MetricsService::with_source(source::for_this_host(), Facts::of_this_host(), interval)
+    }
+
+    /// A service over any source, for tests and embedding.
+    pub fn with_source(
+        source: Box<dyn Source + Send>,
+        facts: Facts,
+        interval: Duration,
+    ) -> MetricsService {
+        MetricsService {
+            source,
+            facts,
+            interval,
+            snapshot: Snapshot::default(),
+            sampled_at: None,
+            cache: CacheStatistics::default(),
+            history: History::new(interval),
+        }
+    }
+
+    /// One base tick: samples, whatever the age of the cache, and records history.
+    pub fn tick(&mut self, now: Duration, wall_ms: u64, sequence: u64) {
+        self.snapshot.sequence = sequence;
+        self.sample(now, wall_ms);
+        self.history.record(&self.snapshot);
+    }
+
+    /// The newest sample, at most one interval old: an older one is replaced first. That one keeps
+    /// the sequence of the last tick and stays out of history, which has one row a tick.
+    pub fn read(&mut self, now: Duration, wall_ms: u64) -> &Snapshot {
+        let fresh = self.sampled_at.is_some_and(|at| now.saturating_sub(at) < self.interval);
+        if fresh {
+            self.cache.hits += 1;
+        } else {
+            self.cache.misses += 1;
+            self.sample(now, wall_ms);
+        }
+        &self.snapshot
+    }
+
+    /// The newest sample, whatever its age; an empty one before the first tick.
+    pub fn latest(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// How [`read`](Self::read) fared so far.
+    pub fn cache(&self) -> CacheStatistics {
+        self.cache
+    }
+
+    /// The samples of the last minutes.
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// What does not change while the host is up.
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// The base interval.
+    pub fn interval(&self) -> Duration {
+        self.interval
+    }
+
+    fn sample(&mut self, now: Duration, wall_ms: u64) {
+        self.source.read(now, &mut self.snapshot);
+        self.snapshot.time_ms = wall_ms;
+        self.sampled_at = Some(now);
+    }
+}
+
+impl fmt::Debug for MetricsService {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("MetricsService")
+            .field("interval", &self.interval)
+            .field("sampled_at", &self.sampled_at)
+            .field("cache", &self.cache)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// Counts its reads in `load.one`.
+    struct Counting(f64);
+
+    impl Source for Counting {
+        fn read(&mut self, _now: Duration, into: &mut Snapshot) {
+            self.0 += 1.0;
+            into.load.one = Some(self.0);
+        }
+    }
+
+    fn counting() -> MetricsService {
+        MetricsService::with_source(Box::new(Counting(0.0)), Facts::default(), SECOND)
+    }
+
+    #[test]
+    fn a_read_within_the_interval_is_a_hit_and_one_at_its_end_a_miss() {
+        let mut service = counting();
+        service.tick(SECOND, 1000, 1);
+        assert_eq!(service.read(SECOND * 2 - Duration::from_nanos(1), 1999).load.one, Some(1.0));
+        assert_eq!(service.latest().time_ms, 1000);
+        assert_eq!(service.read(SECOND * 2, 2000).load.one, Some(2.0));
+        assert_eq!(service.latest().time_ms, 2000);
+        assert_eq!(service.cache(), CacheStatistics { hits: 1, misses: 1 });
+    }
+
+    #[test]
+    fn a_refresh_keeps_the_sequence_and_leaves_history_alone() {
+        let mut service = counting();
+        service.tick(SECOND, 1000, 7);
+        service.read(SECOND * 5, 5000);
+        assert_eq!(service.latest().sequence, 7);
+        let recent = serde_json::to_value(service.history().recent("load.one").unwrap()).unwrap();
+        assert_eq!(recent["values"], serde_json::json!([1]));
+    }
+
+    #[test]
+    fn a_read_before_the_first_tick_samples() {
+        let mut service = counting();
+        assert_eq!(service.latest().load.one, None);
+        assert_eq!(service.read(Duration::ZERO, 5).load.one, Some(1.0));
+        assert_eq!(service.cache(), CacheStatistics { hits: 0, misses: 1 });
+    }
+
+    #[test]
+    fn a_tick_samples_even_when_the_cache_is_fresh() {
+        let mut service = counting();
+        service.tick(SECOND, 1000, 1);
+        service.tick(SECOND, 1000, 2);
+        assert_eq!(service.latest().load.one, Some(2.0));
+    }
+
+    #[test]
+    fn this_host_has_plausible_figures_on_the_second_tick() {
+        let mut service = MetricsService::for_this_host(SECOND);
+        service.tick(SECOND, 1000, 1);
+        assert_eq!(service.latest().cpu.usage, None, "no rate on the first tick");
+        // The processors have to spend time, and the source takes the clock's word for how long.
+        let busy = (0..200_000_000u64).fold(0, |sum, step| std::hint::black_box(sum ^ step));
+        std::hint::black_box(busy);
+        service.tick(SECOND * 2, 2000, 2);
+        let snapshot = service.latest();
+        assert!(snapshot.memory.total.unwrap() > 0.0);
+        assert!((0.0..=100.0).contains(&snapshot.memory.usage.unwrap()));
+        assert!((0.0..=100.0).contains(&snapshot.cpu.usage.unwrap()), "{:?}", snapshot.cpu);
+        assert!(!snapshot.cpu.cores.is_empty());
+        assert!(snapshot.system.uptime_s.unwrap() > 0.0);
+        assert!(snapshot.system.processes.unwrap() >= 1.0);
+        assert!(service.facts().memory_total.unwrap() > 0);
+    }
+}

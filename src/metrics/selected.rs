@@ -1,0 +1,232 @@
+//! A snapshot seen through a selection, as JSON.
+//!
+//! Owns the wire form of values: nested by topic and row, numbers rounded to what can be seen,
+//! whole numbers without a point, unknown figures as `null`.
+//! Promises: no allocation, no `serde_json::Value`; rows always carry their key.
+//! May import: `definition`, `selection`, `snapshot`.
+
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use super::definition::{Field, TOPICS, Unit};
+use super::selection::{Mask, Scope, Selection};
+use super::snapshot::{Content, Record, Rows, Snapshot, Value};
+
+/// A snapshot seen through a selection: `{"cpu":{...},"disks":[...]}`.
+pub struct Selected<'a> {
+    snapshot: &'a Snapshot,
+    selection: &'a Selection,
+}
+
+impl<'a> Selected<'a> {
+    pub(super) fn new(snapshot: &'a Snapshot, selection: &'a Selection) -> Selected<'a> {
+        Selected { snapshot, selection }
+    }
+
+    /// Writes each topic as an entry of `map`, for a message that has entries of its own.
+    pub fn serialize_into<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+        for part in self.selection.parts() {
+            let topic = &TOPICS[part.topic];
+            match (self.snapshot.content(part.topic), &part.scope) {
+                (Content::One(record), Scope::Fields(mask)) => {
+                    map.serialize_entry(topic.name, &Row { record, fields: topic.fields, mask: *mask })?;
+                }
+                (Content::One(record), _) => {
+                    let row = Row { record, fields: topic.fields, mask: Mask::ALL };
+                    map.serialize_entry(topic.name, &row)?;
+                }
+                (Content::Many(rows), scope) => {
+                    map.serialize_entry(topic.name, &List { rows, fields: topic.fields, scope })?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Serialize for Selected<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        self.serialize_into(&mut map)?;
+        map.end()
+    }
+}
+
+/// A figure as a reader sees it: rounded by its unit, whole numbers without a point.
+pub(super) struct Rounded(pub(super) Option<f64>, pub(super) Unit);
+
+impl Serialize for Rounded {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        // Beyond 2^53 a double no longer holds every whole number; nothing measured gets there.
+        const EXACT: f64 = 9_007_199_254_740_992.0;
+        let Some(value) = self.0.filter(|value| value.is_finite()) else {
+            return serializer.serialize_none();
+        };
+        let rounded = self.1.round(value);
+        if rounded.fract() == 0.0 && rounded.abs() <= EXACT {
+            serializer.serialize_i64(rounded as i64)
+        } else {
+            serializer.serialize_f64(rounded)
+        }
+    }
+}
+
+struct Row<'a> {
+    record: &'a dyn Record,
+    fields: &'static [Field],
+    mask: Mask,
+}
+
+impl Serialize for Row<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for (index, field) in self.fields.iter().enumerate() {
+            if self.mask.has(index) {
+                let cell = Cell { value: self.record.value(index), unit: field.unit };
+                map.serialize_entry(field.name, &cell)?;
+            }
+        }
+        map.end()
+    }
+}
+
+struct List<'a> {
+    rows: &'a dyn Rows,
+    fields: &'static [Field],
+    scope: &'a Scope,
+}
+
+impl Serialize for List<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.rows.iter().filter_map(|record| {
+            let mask = match self.scope {
+                Scope::Rows(chosen) => {
+                    let key = record.key();
+                    let found = chosen.binary_search_by(|(known, _)| known.as_str().cmp(key));
+                    chosen[found.ok()?].1.with_key()
+                }
+                Scope::Whole | Scope::Fields(_) => Mask::ALL,
+            };
+            Some(Row { record, fields: self.fields, mask })
+        }))
+    }
+}
+
+struct Cell<'a> {
+    value: Value<'a>,
+    unit: Unit,
+}
+
+impl Serialize for Cell<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.value {
+            Value::Figure(figure) => Rounded(figure, self.unit).serialize(serializer),
+            Value::Flag(flag) => flag.serialize(serializer),
+            Value::Text(text) => serializer.serialize_str(text),
+            Value::List(list) => {
+                serializer.collect_seq(list.iter().map(|figure| Rounded(*figure, self.unit)))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::snapshot::{Disk, Filesystem, Network};
+    use super::*;
+
+    fn snapshot() -> Snapshot {
+        let mut snapshot = Snapshot::default();
+        snapshot.cpu.usage = Some(12.345);
+        snapshot.cpu.user = Some(0.0449);
+        snapshot.cpu.cores = vec![Some(100.0), None, Some(0.0)];
+        snapshot.memory.total = Some(25_276_514_304.0);
+        snapshot.memory.usage = Some(f64::NAN);
+        snapshot.load.one = Some(0.5);
+        snapshot.disks =
+            vec![Disk { name: "vda".into(), utilisation: Some(3.0), ..Disk::default() }];
+        snapshot.networks = vec![
+            Network { name: "eth0".into(), up: Some(true), ..Network::default() },
+            Network { name: "eth0.100".into(), rx_bytes_per_s: Some(1.6), ..Network::default() },
+        ];
+        snapshot.filesystems = vec![Filesystem {
+            mount: "/a \"b\".c".into(),
+            usage: Some(50.0),
+            ..Filesystem::default()
+        }];
+        snapshot
+    }
+
+    fn json(paths: &[&str]) -> String {
+        let selection = Selection::parse(paths.iter().copied()).unwrap();
+        serde_json::to_string(&snapshot().select(&selection)).unwrap()
+    }
+
+    #[test]
+    fn a_whole_topic_has_every_field_and_null_for_the_unknown() {
+        assert_eq!(
+            json(&["cpu", "disks"]),
+            "{\"cpu\":{\"usage\":12.3,\"user\":0.04,\"system\":null,\"nice\":null,\"iowait\":null,\
+             \"irq\":null,\"steal\":null,\"cores\":[100,null,0],\"frequency_mhz\":null},\
+             \"disks\":[{\"name\":\"vda\",\"read_bytes_per_s\":null,\"write_bytes_per_s\":null,\
+             \"reads_per_s\":null,\"writes_per_s\":null,\"utilisation\":3,\"await_ms\":null}]}"
+        );
+    }
+
+    #[test]
+    fn chosen_fields_keep_the_nested_shape_and_rows_their_key() {
+        assert_eq!(
+            json(&["memory.total", "memory.usage", "networks.eth0.up", "cpu.cores"]),
+            "{\"cpu\":{\"cores\":[100,null,0]},\"memory\":{\"total\":25276514304,\"usage\":null},\
+             \"networks\":[{\"name\":\"eth0\",\"up\":true}]}"
+        );
+        assert_eq!(
+            json(&["networks.eth0.100.rx_bytes_per_s", "filesystems./a \"b\".c.usage"]),
+            "{\"filesystems\":[{\"mount\":\"/a \\\"b\\\".c\",\"usage\":50}],\
+             \"networks\":[{\"name\":\"eth0.100\",\"rx_bytes_per_s\":2}]}"
+        );
+    }
+
+    #[test]
+    fn a_row_that_is_gone_leaves_an_empty_list() {
+        assert_eq!(json(&["disks.sdz"]), "{\"disks\":[]}");
+        assert_eq!(json(&[]), "{}");
+    }
+
+    #[test]
+    fn topics_can_be_written_into_a_map_with_other_entries() {
+        struct Message(Snapshot);
+        impl Serialize for Message {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                let selection = Selection::parse(["load.one"]).unwrap();
+                let mut map = serializer.serialize_map(None)?;
+                map.serialize_entry("type", "metrics")?;
+                self.0.select(&selection).serialize_into(&mut map)?;
+                map.end()
+            }
+        }
+        let text = serde_json::to_string(&Message(snapshot())).unwrap();
+        assert_eq!(text, "{\"type\":\"metrics\",\"load\":{\"one\":0.5}}");
+    }
+
+    #[test]
+    fn every_snapshot_is_valid_json_with_every_topic() {
+        let text = serde_json::to_string(&snapshot().select(&Selection::all())).unwrap();
+        let parsed: serde_json::Value = serde_json::from_str(&text).unwrap();
+        for topic in TOPICS {
+            assert!(parsed.get(topic.name).is_some(), "{}", topic.name);
+        }
+    }
+
+    #[test]
+    fn paths_find_their_figures() {
+        let snapshot = snapshot();
+        assert_eq!(snapshot.value("disks.vda.utilisation"), Some(3.0));
+        assert_eq!(snapshot.value("filesystems./a \"b\".c.usage"), Some(50.0));
+        assert_eq!(snapshot.value("networks.eth0.100.rx_bytes_per_s"), Some(1.6));
+        assert_eq!(snapshot.value("networks.eth0.up"), Some(1.0));
+        let nothing = ["cpu", "cpu.cores", "cpu.nope", "disks.sda.utilisation", "memory.used", ""];
+        for path in nothing {
+            assert_eq!(snapshot.value(path), None, "{path}");
+        }
+    }
+}

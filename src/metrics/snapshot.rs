@@ -1,0 +1,296 @@
+//! The data model: what one sample of the host looks like in memory.
+//!
+//! Owns the column types, the traits through which tables walk a snapshot without knowing its
+//! structs, and the macro that turns the table in `definition` into those structs.
+//! Promises: a figure the host cannot give is `None`; walking a snapshot never allocates.
+//! May import: `definition`, `selection`, `selected`.
+
+use super::definition::{Kind, TOPICS, Topic};
+use super::selected::Selected;
+use super::selection::Selection;
+
+pub use super::definition::{
+    Cpu, Disk, Filesystem, Load, Memory, Network, Pressure, Snapshot, System,
+};
+
+/// One figure; `None` where the host cannot give it, or not yet.
+pub type Figure = Option<f64>;
+/// A yes or no; `None` where unknown.
+pub type Flag = Option<bool>;
+/// A name or a label, kept from tick to tick so that it is not allocated again.
+pub type Text = String;
+/// A figure for each of several like things, by position.
+pub type List = Vec<Figure>;
+
+/// What one column of one record holds, borrowed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Value<'a> {
+    /// One figure.
+    Figure(Figure),
+    /// A yes or no.
+    Flag(Flag),
+    /// A text.
+    Text(&'a str),
+    /// Several figures.
+    List(&'a [Figure]),
+}
+
+/// A type that can be a column.
+pub trait Column {
+    /// What it holds.
+    const KIND: Kind
+    where
+        Self: Sized;
+    /// Its content.
+    fn value(&self) -> Value<'_>;
+    /// Forgets the content and keeps the memory.
+    fn clear(&mut self);
+}
+
+impl Column for Figure {
+    const KIND: Kind = Kind::Figure;
+    fn value(&self) -> Value<'_> {
+        Value::Figure(*self)
+    }
+    fn clear(&mut self) {
+        *self = None;
+    }
+}
+
+impl Column for Flag {
+    const KIND: Kind = Kind::Flag;
+    fn value(&self) -> Value<'_> {
+        Value::Flag(*self)
+    }
+    fn clear(&mut self) {
+        *self = None;
+    }
+}
+
+impl Column for Text {
+    const KIND: Kind = Kind::Text;
+    fn value(&self) -> Value<'_> {
+        Value::Text(self)
+    }
+    fn clear(&mut self) {
+        self.clear();
+    }
+}
+
+impl Column for List {
+    const KIND: Kind = Kind::List;
+    fn value(&self) -> Value<'_> {
+        Value::List(self)
+    }
+    fn clear(&mut self) {
+        self.clear();
+    }
+}
+
+/// One row of a topic: columns by position, as the topic's `fields` name them.
+pub trait Record {
+    /// The content of the column at `index`; an unknown figure beyond the last.
+    fn value(&self, index: usize) -> Value<'_>;
+
+    /// The figure at `index`; a flag counts as 1 or 0, so that a rule can watch a link.
+    fn figure(&self, index: usize) -> Figure {
+        match self.value(index) {
+            Value::Figure(figure) => figure,
+            Value::Flag(flag) => flag.map(f64::from),
+            Value::Text(_) | Value::List(_) => None,
+        }
+    }
+
+    /// The first column as text: the key, for a row of a list.
+    fn key(&self) -> &str {
+        match self.value(0) {
+            Value::Text(key) => key,
+            _ => "",
+        }
+    }
+}
+
+/// The rows of a topic that is a list.
+pub trait Rows {
+    /// How many there are.
+    fn count(&self) -> usize;
+    /// The row at `index`, if there is one.
+    fn row(&self, index: usize) -> Option<&dyn Record>;
+}
+
+impl<R: Record> Rows for Vec<R> {
+    fn count(&self) -> usize {
+        self.len()
+    }
+    fn row(&self, index: usize) -> Option<&dyn Record> {
+        self.get(index).map(|record| record as &dyn Record)
+    }
+}
+
+impl<'a> dyn Rows + 'a {
+    /// Every row.
+    pub fn iter(&self) -> impl Iterator<Item = &dyn Record> {
+        (0..self.count()).filter_map(|index| self.row(index))
+    }
+}
+
+/// The content of one topic.
+pub enum Content<'a> {
+    /// A single record.
+    One(&'a dyn Record),
+    /// A list of records.
+    Many(&'a dyn Rows),
+}
+
+/// A type that can be a topic: a record or a list of them.
+pub trait Container {
+    /// The content, for code that walks tables.
+    fn content(&self) -> Content<'_>;
+}
+
+impl<R: Record> Container for Vec<R> {
+    fn content(&self) -> Content<'_> {
+        Content::Many(self)
+    }
+}
+
+impl Snapshot {
+    /// The figure that a scalar path names: `memory.usage`, `disks.vda.utilisation`,
+    /// `filesystems./.usage`. A mount may hold dots: its key is what stands between the first and
+    /// the last dot. `None` if the path is unknown, the thing is gone, or the host has no figure.
+    pub fn value(&self, path: &str) -> Option<f64> {
+        let (name, rest) = path.split_once('.')?;
+        let position = Topic::position(name)?;
+        let topic = &TOPICS[position];
+        match self.content(position) {
+            Content::One(record) => record.figure(topic.field(rest)?),
+            Content::Many(rows) => {
+                let (key, field) = rest.rsplit_once('.')?;
+                let record = rows.iter().find(|record| record.key() == key)?;
+                record.figure(topic.field(field)?)
+            }
+        }
+    }
+
+    /// This snapshot seen through `selection`, ready to be serialised.
+    pub fn select<'a>(&'a self, selection: &'a Selection) -> Selected<'a> {
+        Selected::new(self, selection)
+    }
+}
+
+/// Turns the table of metrics into structs, their column tables and the snapshot that holds them.
+macro_rules! define_metrics {
+    ($(
+        $topic:ident: $Record:ident $(by $key:ident($key_help:literal))?, $help:literal {
+            $( $field:ident: $Column:ident, $unit:ident, $field_help:literal; )+
+        }
+    )+) => {
+        $(
+            #[doc = $help]
+            #[derive(Clone, Debug, Default, PartialEq)]
+            pub struct $Record {
+                $( #[doc = $key_help] pub $key: Text, )?
+                $( #[doc = $field_help] pub $field: $Column, )+
+            }
+
+            impl $Record {
+                /// The columns, in the order of JSON.
+                pub const FIELDS: &'static [Field] = &[
+                    $( Field {
+                        name: stringify!($key),
+                        kind: Kind::Text,
+                        unit: Unit::Nothing,
+                        help: $key_help,
+                    }, )?
+                    $( Field {
+                        name: stringify!($field),
+                        kind: <$Column as Column>::KIND,
+                        unit: Unit::$unit,
+                        help: $field_help,
+                    }, )+
+                ];
+
+                /// Forgets every value and keeps the memory.
+                pub fn clear(&mut self) {
+                    $( self.$key.clear(); )?
+                    $( Column::clear(&mut self.$field); )+
+                }
+
+                $(
+                    /// The row at `index` of `rows`, which is at most one past the last, made to
+                    /// carry this key. The steady case finds it there and writes nothing; a row of
+                    /// another key gives way to a new one without figures.
+                    pub fn at<'a>(rows: &'a mut Vec<Self>, index: usize, $key: &str) -> &'a mut Self {
+                        let index = index.min(rows.len());
+                        let fresh = || Self { $key: $key.to_owned(), ..Self::default() };
+                        match rows.get_mut(index) {
+                            None => rows.push(fresh()),
+                            Some(row) if row.$key != $key => *row = fresh(),
+                            Some(_) => {}
+                        }
+                        &mut rows[index]
+                    }
+                )?
+            }
+
+            // A selection keeps the columns of a record in 32 bits.
+            const _: () = assert!($Record::FIELDS.len() <= 32);
+
+            impl Record for $Record {
+                fn value(&self, index: usize) -> Value<'_> {
+                    let columns: &[&dyn Column] = &[$( &self.$key, )? $( &self.$field, )+];
+                    columns.get(index).map_or(Value::Figure(None), |column| column.value())
+                }
+            }
+
+            impl Container for $Record {
+                fn content(&self) -> Content<'_> {
+                    Content::One(self)
+                }
+            }
+        )+
+
+        /// Every topic, in the order of JSON.
+        pub static TOPICS: &[Topic] = &[$( Topic {
+            name: stringify!($topic),
+            help: $help,
+            fields: $Record::FIELDS,
+            key: [$( Some(stringify!($key)), )? None][0],
+        }, )+];
+
+        /// The names of the topics, in the same order.
+        pub const TOPIC_NAMES: &[&str] = &[$( stringify!($topic), )+];
+
+        /// One sample of the host.
+        #[derive(Clone, Debug, Default, PartialEq)]
+        pub struct Snapshot {
+            /// The number of the base tick that this sample belongs to.
+            pub sequence: u64,
+            /// When it was taken, in Unix milliseconds.
+            pub time_ms: u64,
+            $(
+                #[doc = $help]
+                pub $topic: $crate::metrics::snapshot::container!($Record $($key)?),
+            )+
+        }
+
+        impl Snapshot {
+            /// The content of the topic at `position` in [`TOPICS`].
+            ///
+            /// # Panics
+            /// If there is no such topic.
+            pub fn content(&self, position: usize) -> Content<'_> {
+                let topics: [&dyn Container; TOPIC_NAMES.len()] = [$( &self.$topic, )+];
+                topics[position].content()
+            }
+        }
+    };
+}
+pub(super) use define_metrics;
+
+/// The type of a topic: its record, or a list of them where a key tells them apart.
+macro_rules! container {
+    ($Record:ident) => { $Record };
+    ($Record:ident $key:ident) => { Vec<$Record> };
+}
+pub(super) use container;
