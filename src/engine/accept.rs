@@ -43,11 +43,13 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
         self.accepting.is_pending && has_slot && !is_paused
     }
 
-    /// Accepts until there is nothing more, a limit is met, or the turn's share is used.
-    pub(super) fn accept_some(&mut self) {
+    /// Accepts until there is nothing more, a limit is met, or the turn's share is used. Says
+    /// whether anybody came.
+    pub(super) fn accept_some(&mut self) -> bool {
+        let accepted_before = self.core.stats.accepted;
         for _ in 0..self.core.limits.accepts_per_turn {
             if !self.can_accept() {
-                return;
+                break;
             }
             match self.net.accept() {
                 Ok((stream, peer)) => self.admit(stream, peer),
@@ -57,6 +59,7 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
                 Err(error) => self.note_accept_error(&error),
             }
         }
+        self.core.stats.accepted > accepted_before
     }
 
     fn admit(&mut self, mut stream: N::Stream, peer: Peer) {

@@ -112,8 +112,8 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
         self.core.now = self.clock.now();
         self.core.stats.turns += 1;
         let woken = self.note_events();
-        let worked = !self.events.is_empty() || !self.core.ready.is_empty();
-        self.accept_some();
+        let accepted = self.accept_some();
+        let worked = accepted || !self.events.is_empty() || !self.core.ready.is_empty();
         self.serve_ready();
         let fired = self.run_timers();
         let flushed = self.flush_touched();

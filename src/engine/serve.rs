@@ -409,7 +409,10 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
         self.leave(slot, reason);
         let now = self.core.now;
         let connection = self.core.at(slot);
-        connection.outbox.seal(control);
+        // Nothing is owed when the peer has answered our own close frame.
+        if !control.is_empty() {
+            connection.outbox.seal(control);
+        }
         connection.cause.get_or_insert(reason);
         connection.enter(Phase::Draining, now);
     }

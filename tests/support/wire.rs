@@ -216,12 +216,14 @@ pub fn settle<H: Handler>(engine: &mut Engine<H, Wire, Manual>) -> Turn {
     }
 }
 
-/// Turns until the clock shows `until_ms`.
+/// Turns until the clock shows `until_ms`, or a drain is complete.
 pub fn run_until<H: Handler>(engine: &mut Engine<H, Wire, Manual>, wire: &Wire, until_ms: u64) {
     settle(engine);
     while wire.now_ms() < until_ms {
         let rest = Duration::from_millis(until_ms - wire.now_ms());
-        engine.turn(Some(rest)).expect("the wire does not fail");
+        if engine.turn(Some(rest)).expect("the wire does not fail").finished {
+            break;
+        }
     }
     settle(engine);
 }
