@@ -1,0 +1,134 @@
+//! /proc/diskstats (Documentation/admin-guide/iostats.rst).
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::file::HeldFile;
+use super::text;
+use crate::metrics::rates::{Counters, Keyed};
+use crate::metrics::snapshot::Disk;
+
+/// Disks that are told apart.
+const DISKS_MAX: usize = 64;
+
+/// A sector in this file has 512 bytes, whatever the device's own.
+const SECTOR_BYTES: f64 = 512.0;
+
+/// Devices that are no disks of their own: memory, files, and layers over disks that are listed
+/// themselves, so that nothing is counted twice.
+const VIRTUAL: [&str; 7] = ["loop", "ram", "zram", "dm-", "md", "sr", "fd"];
+
+/// Reads, sectors read, ms reading, writes, sectors written, ms writing, ms with any in progress.
+type Columns = [Option<u64>; 7];
+
+struct Known {
+    is_disk: bool,
+    counters: Counters<7>,
+}
+
+/// Reads /proc/diskstats.
+pub struct Disks {
+    file: HeldFile,
+    block: PathBuf,
+    known: Keyed<Known>,
+}
+
+impl Disks {
+    pub fn new(proc: &Path, sys: &Path) -> Disks {
+        Disks {
+            file: HeldFile::new(proc.join("diskstats")),
+            block: sys.join("block"),
+            // Partitions are listed between the disks: room for a few of each.
+            known: Keyed::with_limit(16 * DISKS_MAX),
+        }
+    }
+
+    pub fn read(&mut self, now: Duration, buffer: &mut Vec<u8>, disks: &mut Vec<Disk>) {
+        let mut count = 0;
+        self.known.begin();
+        let bytes = self.file.read(now, buffer).unwrap_or_default();
+        for line in text::lines(bytes) {
+            let Some((name, columns)) = parse(line) else { continue };
+            let block = &self.block;
+            let known = self.known.next(name, || Known {
+                is_disk: is_disk(name, block),
+                counters: Counters::default(),
+            });
+            let Some(known) = known.filter(|known| known.is_disk && count < DISKS_MAX) else {
+                continue;
+            };
+            fill(Disk::at(disks, count, name), &mut known.counters, now, columns);
+            count += 1;
+        }
+        self.known.finish();
+        disks.truncate(count);
+    }
+}
+
+fn parse(line: &[u8]) -> Option<(&str, Columns)> {
+    let mut words = text::words(line).skip(2);
+    let name = str::from_utf8(words.next()?).ok()?;
+    let mut column = |skipped: usize| words.nth(skipped).and_then(text::number);
+    // Between them stand merged requests, and before the last those in progress.
+    Some((
+        name,
+        [column(0), column(1), column(0), column(0), column(1), column(0), column(1)],
+    ))
+}
+
+/// Whether it is a whole disk: /sys/block lists those and no partitions.
+fn is_disk(name: &str, block: &Path) -> bool {
+    !VIRTUAL.iter().any(|start| name.starts_with(start))
+        && block.join(name.replace('/', "!")).exists()
+}
+
+fn fill(disk: &mut Disk, counters: &mut Counters<7>, now: Duration, columns: Columns) {
+    let deltas = counters.advance(now, columns);
+    disk.reads_per_s = deltas.per_second(0);
+    disk.read_bytes_per_s = deltas.per_second(1).map(|sectors| sectors * SECTOR_BYTES);
+    disk.writes_per_s = deltas.per_second(3);
+    disk.write_bytes_per_s = deltas.per_second(4).map(|sectors| sectors * SECTOR_BYTES);
+    disk.utilisation = deltas.per_second(6).map(|busy_ms| (busy_ms / 10.0).min(100.0));
+    let sum = |a, b| Some(deltas.delta(a)? + deltas.delta(b)?);
+    let (waited_ms, requests) = (sum(2, 5), sum(0, 3));
+    disk.await_ms = waited_ms.zip(requests).map(|(waited, requests)| waited / requests.max(1.0));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OLD: &[u8] = b"   8       0 sda 100 5 2000 40 50 6 1000 20 0 55 60";
+    const NEW: &[u8] = b" 254 0 vda 100 5 2000 40 50 6 1000 20 0 55 60 7 0 8 9 10 11";
+
+    #[test]
+    fn old_and_new_kernels_lines_have_the_same_columns() {
+        let expected = [100, 2000, 40, 50, 1000, 20, 55].map(Some);
+        assert_eq!(parse(OLD), Some(("sda", expected)));
+        assert_eq!(parse(NEW), Some(("vda", expected)));
+        assert_eq!(parse(b""), None);
+        assert_eq!(parse(b"8 0 \xff 1"), None);
+    }
+
+    #[test]
+    fn rates_are_of_the_time_that_passed() {
+        let (mut disk, mut counters) = (Disk::default(), Counters::default());
+        let columns = [100, 2000, 40, 50, 1000, 20, 55].map(Some);
+        fill(&mut disk, &mut counters, Duration::ZERO, columns);
+        assert_eq!(disk.reads_per_s, None);
+        let later = [110, 2400, 60, 60, 1000, 40, 1055].map(Some);
+        fill(&mut disk, &mut counters, Duration::from_secs(2), later);
+        assert_eq!(disk.reads_per_s, Some(5.0));
+        assert_eq!(disk.read_bytes_per_s, Some(200.0 * 512.0));
+        assert_eq!((disk.utilisation, disk.await_ms), (Some(50.0), Some(2.0)));
+    }
+
+    #[test]
+    fn layers_and_memory_are_no_disks() {
+        let block = std::env::temp_dir();
+        assert!(is_disk("", &block));
+        for name in ["loop0", "ram1", "zram0", "dm-3", "md0", "sr0", "sda1-not-there"] {
+            assert!(!is_disk(name, &block), "{name}");
+        }
+    }
+}

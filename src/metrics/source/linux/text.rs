@@ -1,0 +1,71 @@
+//! Numbers and words in the kernel's text files, without allocation and without panics.
+
+/// The lines, without their ends.
+pub fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    bytes.split(|byte| *byte == b'\n')
+}
+
+/// The words between white space.
+pub fn words(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    bytes.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty())
+}
+
+/// A whole number: digits alone, within 64 bits.
+pub fn number(word: &[u8]) -> Option<u64> {
+    if word.is_empty() {
+        return None;
+    }
+    word.iter().try_fold(0u64, |value, byte| {
+        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
+        value.checked_mul(10)?.checked_add(digit)
+    })
+}
+
+/// A number with decimals.
+pub fn decimal(word: &[u8]) -> Option<f64> {
+    let is_plain = word.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.');
+    str::from_utf8(word).ok().filter(|_| is_plain)?.parse().ok()
+}
+
+/// The number behind `name` on the line that begins with it.
+pub fn value_of(bytes: &[u8], name: &[u8]) -> Option<u64> {
+    lines(bytes).find_map(|line| {
+        let mut words = words(line);
+        (words.next() == Some(name)).then(|| words.next().and_then(number)).flatten()
+    })
+}
+
+/// The 10 s average of a pressure file's line (Documentation/accounting/psi.rst).
+pub fn pressure(bytes: &[u8], line: &[u8]) -> Option<f64> {
+    let line = lines(bytes).find(|found| words(found).next() == Some(line))?;
+    words(line).find_map(|word| word.strip_prefix(b"avg10=")).and_then(decimal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_digits_within_64_bits() {
+        assert_eq!(number(b"18446744073709551615"), Some(u64::MAX));
+        for word in [&b"18446744073709551616"[..], b"", b"-1", b"1.0", b"0x1", b"kB"] {
+            assert_eq!(number(word), None);
+        }
+    }
+
+    #[test]
+    fn a_decimal_is_plain() {
+        assert_eq!(decimal(b"0.52"), Some(0.52));
+        for word in [&b"nan"[..], b"inf", b"1e3", b"", b"\xff"] {
+            assert_eq!(decimal(word), None);
+        }
+    }
+
+    #[test]
+    fn a_pressure_file_gives_its_ten_second_averages() {
+        let file = b"some avg10=1.25 avg60=0.50 avg300=0.10 total=1\nfull avg10=0.75 avg60=0 total=0\n";
+        assert_eq!(pressure(file, b"some"), Some(1.25));
+        assert_eq!(pressure(file, b"full"), Some(0.75));
+        assert_eq!(pressure(b"some avg60=1\n", b"full"), None);
+    }
+}

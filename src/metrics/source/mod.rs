@@ -1,0 +1,28 @@
+//! Where figures come from.
+//!
+//! Owns the trait that a host's reader implements, and the choice among readers. A source fills a
+//! snapshot in place and keeps what it needs between two readings. Promises: a figure that cannot
+//! be read is `None`, and reading never fails as a whole. May import: the data model and `rates`.
+
+#[cfg(target_os = "linux")]
+pub mod linux;
+pub mod portable;
+
+use std::time::Duration;
+
+use super::snapshot::Snapshot;
+
+/// Reads a host.
+pub trait Source {
+    /// Fills `into` with the figures of this moment; rates are over the time since the last call.
+    /// `now` is monotonic time since any origin.
+    fn read(&mut self, now: Duration, into: &mut Snapshot);
+}
+
+/// The best source there is for the host this runs on.
+pub fn for_this_host() -> Box<dyn Source + Send> {
+    #[cfg(target_os = "linux")]
+    return Box::new(linux::Linux::new());
+    #[cfg(not(target_os = "linux"))]
+    return Box::new(portable::Portable::new());
+}
