@@ -125,7 +125,9 @@ fn script_line<'a>(line: &'a str, earlier: &[&str], place: &str) -> Result<Optio
         let from = line.split("\"./").nth(1).and_then(|rest| rest.strip_suffix("\";"));
         return match from {
             Some(name) if earlier.contains(&name) && !line.contains(" as ") => Ok(None),
-            _ => Err(format!("{place}: an import must be `import {{ .. }} from \"./earlier.js\";` on one line")),
+            _ => Err(format!(
+                "{place}: an import must be `import {{ .. }} from \"./earlier.js\";` on one line"
+            )),
         };
     }
     match line.strip_prefix("export ") {
@@ -139,7 +141,9 @@ fn script_line<'a>(line: &'a str, earlier: &[&str], place: &str) -> Result<Optio
 
 /// The name that an unindented line declares for all scripts.
 fn declaration(line: &str) -> Option<&str> {
-    let rest = ["const ", "let ", "class ", "function "].iter().find_map(|word| line.strip_prefix(word))?;
+    let rest = ["const ", "let ", "class ", "function "]
+        .iter()
+        .find_map(|word| line.strip_prefix(word))?;
     let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
     (end > 0).then_some(&rest[..end])
 }
@@ -169,7 +173,8 @@ fn compact_lines(text: &str, drop: impl Fn(&str) -> bool) -> String {
 
 /// The header carries neither time nor name nor system, so that equal pages give equal bytes.
 fn compress(bytes: &[u8]) -> Result<Vec<u8>> {
-    let mut encoder = GzBuilder::new().mtime(0).operating_system(255).write(Vec::new(), Compression::best());
+    let mut encoder =
+        GzBuilder::new().mtime(0).operating_system(255).write(Vec::new(), Compression::best());
     encoder
         .write_all(bytes)
         .and_then(|()| encoder.finish())

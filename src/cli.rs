@@ -207,7 +207,8 @@ mod tests {
 
     #[test]
     fn the_help_names_every_option_within_100_columns() {
-        for option in ["--listen", "--interval", "--no-auth", "--allow-host", "--log-level", "once"] {
+        for option in ["--listen", "--interval", "--no-auth", "--allow-host", "--log-level", "once"]
+        {
             assert!(HELP.contains(option), "{option}");
         }
         assert!(HELP.lines().all(|line| line.len() <= 100));

@@ -39,7 +39,8 @@ impl Listen {
         }
         let (host, port) = text.rsplit_once(':').unwrap_or_default();
         let is_bracketed = host.starts_with('[') && host.ends_with(']');
-        if host.is_empty() || port.parse::<u16>().is_err() || (host.contains(':') && !is_bracketed) {
+        if host.is_empty() || port.parse::<u16>().is_err() || (host.contains(':') && !is_bracketed)
+        {
             return Err(format!(
                 "\"{text}\" is not an address: write host:port, [v6]:port or unix:/path"
             ));
@@ -113,7 +114,10 @@ impl Config {
             return Err("there is no address to listen on".to_owned());
         }
         if !(INTERVAL_MIN..=INTERVAL_MAX).contains(&self.interval) {
-            return Err(format!("interval is {:?}: it must be between 100ms and 1h", self.interval));
+            return Err(format!(
+                "interval is {:?}: it must be between 100ms and 1h",
+                self.interval
+            ));
         }
         if self.connections_max == 0 || self.connections_max > 1_000_000 {
             return Err(format!(

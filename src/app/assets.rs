@@ -36,7 +36,8 @@ mod tests {
     use super::*;
 
     fn page() -> &'static str {
-        std::str::from_utf8(PAGE.identity).expect("the page is UTF-8: build.rs reads its parts as text")
+        std::str::from_utf8(PAGE.identity)
+            .expect("the page is UTF-8: build.rs reads its parts as text")
     }
 
     #[test]
@@ -54,7 +55,10 @@ mod tests {
         let (_, body) = page().split_once("</script>").expect("the script is inline");
         for tag in [markup, body].iter().flat_map(|part| part.split('<')) {
             for attribute in tag.split_whitespace().skip(1) {
-                assert!(!attribute.starts_with("on") && !attribute.starts_with("style="), "in <{tag}");
+                assert!(
+                    !attribute.starts_with("on") && !attribute.starts_with("style="),
+                    "in <{tag}"
+                );
             }
         }
     }

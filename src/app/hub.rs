@@ -83,7 +83,8 @@ impl Hub {
         let held = self.channel_of(handle, &terms.sub);
         let free = self.subscribers[handle.slot()].places.iter().position(Option::is_none);
         let channel = held.or(free).ok_or_else(|| {
-            let message = format_args!("a connection holds at most {SUBSCRIPTIONS_MAX} subscriptions");
+            let message =
+                format_args!("a connection holds at most {SUBSCRIPTIONS_MAX} subscriptions");
             Refusal::new(ErrorCode::Limit, message)
         })?;
         let class = self.class_for(terms, held.map(|_| (handle, channel)))?;
@@ -109,8 +110,8 @@ impl Hub {
     /// The classes that are due at `sequence` and have members.
     pub fn due(&self, sequence: u64) -> impl Iterator<Item = (&Terms, &[Member])> {
         let classes = self.classes.iter().flatten();
-        let due = classes
-            .filter(move |class| sequence % u64::from(class.terms.divisor) == class.phase);
+        let due =
+            classes.filter(move |class| sequence % u64::from(class.terms.divisor) == class.phase);
         due.map(|class| (&class.terms, &class.members[..]))
     }
 

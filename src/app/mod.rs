@@ -32,6 +32,7 @@ use crate::engine::histogram::Histogram;
 use crate::engine::net::Peer;
 use crate::engine::tasks::{Run, TaskId};
 use crate::metrics::MetricsService;
+use crate::metrics::history::History;
 use crate::metrics::selection::Selection;
 
 /// Close codes (RFC 6455, section 7.4.1).
@@ -162,9 +163,8 @@ impl App {
     fn snapshot(&mut self, context: &Context<'_>) -> Response {
         self.refresh(context);
         let frame = self.cache.snapshot.take();
-        let frame = frame.unwrap_or_else(|| {
-            Frame::new(Kind::Plain, |out| write_json(&self.newest(), out))
-        });
+        let frame =
+            frame.unwrap_or_else(|| Frame::new(Kind::Plain, |out| write_json(&self.newest(), out)));
         self.cache.snapshot = Some(frame.clone());
         json(frame)
     }
@@ -200,18 +200,19 @@ impl App {
 
     fn hello(&mut self, context: &Context<'_>, with_history: bool) -> Frame {
         self.refresh(context);
-        let encode = |history| {
-            let hello =
-                Hello::new(self.metrics.facts(), self.interval_ms(), self.newest(), history);
-            Frame::new(Kind::Text, |out| write_json(&hello, out))
-        };
         if !with_history {
-            return encode(None);
+            return self.encode_hello(None);
         }
         let frame = self.cache.hello.take();
-        let frame = frame.unwrap_or_else(|| encode(Some(self.metrics.history())));
+        let frame = frame.unwrap_or_else(|| self.encode_hello(Some(self.metrics.history())));
         self.cache.hello = Some(frame.clone());
         frame
+    }
+
+    fn encode_hello(&self, history: Option<&History>) -> Frame {
+        let facts = self.metrics.facts();
+        let hello = Hello::new(facts, self.interval_ms(), self.newest(), history);
+        Frame::new(Kind::Text, |out| write_json(&hello, out))
     }
 
     /// Counts a message; false when the connection has sent too many in its current second.
@@ -351,9 +352,7 @@ fn reply(context: &mut Context<'_>, handle: Handle, message: &impl serde::Serial
 }
 
 fn json(body: Frame) -> Response {
-    Response::new(200)
-        .with("Cache-Control", "no-store")
-        .with_body("application/json", body)
+    Response::new(200).with("Cache-Control", "no-store").with_body("application/json", body)
 }
 
 fn health(is_draining: bool) -> Response {

@@ -148,11 +148,8 @@ fn subscribe(fields: Fields, base_interval_ms: u64) -> Result<Request, Refusal> 
     let selection = match fields.topics {
         None => Selection::all(),
         Some(topics) if topics.is_empty() => return bad("topics is empty"),
-        Some(topics) => {
-            Selection::parse(topics.iter().map(String::as_str)).map_err(|unknown| {
-                Refusal::new(ErrorCode::UnknownTopic, unknown)
-            })?
-        }
+        Some(topics) => Selection::parse(topics.iter().map(String::as_str))
+            .map_err(|unknown| Refusal::new(ErrorCode::UnknownTopic, unknown))?,
     };
     let divisor = divisor(fields.interval_ms.unwrap_or(0), base_interval_ms);
     Ok(Request::Subscribe { sub: name(fields.sub)?, selection, divisor })
@@ -445,9 +442,8 @@ mod tests {
     #[test]
     fn the_type_comes_first_and_the_default_subscription_is_not_named() {
         let (snapshot, selection) = (Snapshot::default(), Selection::all());
-        let metrics = |sub| {
-            json(&Metrics { snapshot: &snapshot, sequence: 7, sub, selection: &selection })
-        };
+        let metrics =
+            |sub| json(&Metrics { snapshot: &snapshot, sequence: 7, sub, selection: &selection });
         assert!(metrics("default").starts_with(r#"{"type":"metrics","seq":7,"t":0,"cpu":{"#));
         assert!(metrics("fast").starts_with(r#"{"type":"metrics","seq":7,"t":0,"sub":"fast","#));
     }

@@ -51,7 +51,8 @@ pub fn route(request: &Request<'_>) -> Result<Route, Response> {
         return Err(Response::text(501, "unknown method"));
     }
     let path = request.path();
-    let is_known = matches!(path, "/" | "/ws" | "/healthz" | "/api/v1/snapshot" | "/api/v1/history");
+    let is_known =
+        matches!(path, "/" | "/ws" | "/healthz" | "/api/v1/snapshot" | "/api/v1/history");
     if !is_known {
         return Err(Response::text(404, "there is nothing at this path"));
     }
@@ -141,7 +142,8 @@ mod tests {
 
     #[test]
     fn a_history_query_is_decoded_and_checked() {
-        let target = "/api/v1/history?metric=cpu.usage&metric=filesystems.%2F.usage&since=5&points=9";
+        let target =
+            "/api/v1/history?metric=cpu.usage&metric=filesystems.%2F.usage&since=5&points=9";
         let Ok(Route::History(query)) = routed("GET", target) else { panic!() };
         assert_eq!(query.metrics, ["cpu.usage", "filesystems./.usage"]);
         assert_eq!((query.since_ms, query.until_ms, query.points), (Some(5), None, Some(9)));

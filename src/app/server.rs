@@ -149,10 +149,9 @@ impl Server {
 fn resolve(config: &Config) -> Result<Vec<(&Listen, ListenAddress)>, Error> {
     let mut wanted = Vec::new();
     for listen in &config.listen {
-        let addresses = listen.resolve().map_err(|cause| Error::Listen {
-            address: listen.to_string(),
-            cause,
-        })?;
+        let addresses = listen
+            .resolve()
+            .map_err(|cause| Error::Listen { address: listen.to_string(), cause })?;
         for address in addresses {
             if let ListenAddress::Tcp(address) = &address {
                 config.check_access(address).map_err(Error::Config)?;

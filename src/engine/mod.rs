@@ -170,7 +170,10 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
             Phase::Reply => connection.keep_alive = false,
             Phase::Open => {
                 let reason = CloseReason::Shutdown;
-                self.close(slot, CloseWanted { code: 1001, text: "the server is stopping", reason });
+                self.close(
+                    slot,
+                    CloseWanted { code: 1001, text: "the server is stopping", reason },
+                );
                 self.core.arm(slot);
                 self.core.touch(handle);
             }

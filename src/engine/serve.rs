@@ -130,7 +130,9 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
             }
             // Half a head cannot wait. Anything else was told not to come again: the answer before
             // it ends the connection.
-            None if connection_phase == Phase::Head => self.refuse(slot, CloseReason::Full, NO_ROOM),
+            None if connection_phase == Phase::Head => {
+                self.refuse(slot, CloseReason::Full, NO_ROOM)
+            }
             None => {}
         }
     }

@@ -7,7 +7,7 @@
 //! Promises: the order here is the order in JSON; names never contain anything but `a-z` and `_`.
 //! May import: `snapshot` (the column types and the macro that reads the table).
 
-use super::snapshot::{Column, Container, Content, Figure, Flag, List, Record, Text, Value};
+use super::snapshot::{Column, Container, Content, Figure, Flag, List, Record, Text, Typed, Value};
 
 /// What a figure counts. Decides how many decimals are worth writing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -64,9 +64,9 @@ impl Facts {
 fn container() -> Option<&'static str> {
     let marks = [("/.dockerenv", "docker"), ("/run/.containerenv", "podman")];
     let marked = marks.iter().find(|(path, _)| std::path::Path::new(path).exists());
-    marked.map(|(_, kind)| *kind).or_else(|| {
-        std::env::var_os("KUBERNETES_SERVICE_HOST").is_some().then_some("kubernetes")
-    })
+    marked
+        .map(|(_, kind)| *kind)
+        .or_else(|| std::env::var_os("KUBERNETES_SERVICE_HOST").is_some().then_some("kubernetes"))
 }
 
 #[cfg(test)]

@@ -28,7 +28,10 @@ impl<'a> Selected<'a> {
             let topic = &TOPICS[part.topic];
             match (self.snapshot.content(part.topic), &part.scope) {
                 (Content::One(record), Scope::Fields(mask)) => {
-                    map.serialize_entry(topic.name, &Row { record, fields: topic.fields, mask: *mask })?;
+                    map.serialize_entry(
+                        topic.name,
+                        &Row { record, fields: topic.fields, mask: *mask },
+                    )?;
                 }
                 (Content::One(record), _) => {
                     let row = Row { record, fields: topic.fields, mask: Mask::ALL };

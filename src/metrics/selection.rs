@@ -63,9 +63,7 @@ impl Selection {
     }
 
     /// The selection that `paths` add up to; the first path that cannot exist is the error.
-    pub fn parse<'a>(
-        paths: impl IntoIterator<Item = &'a str>,
-    ) -> Result<Selection, UnknownPath> {
+    pub fn parse<'a>(paths: impl IntoIterator<Item = &'a str>) -> Result<Selection, UnknownPath> {
         let mut selection = Selection { parts: Vec::new() };
         for path in paths {
             let part = Part::parse(path).ok_or_else(|| UnknownPath(path.to_owned()))?;
@@ -143,13 +141,14 @@ impl Part {
 
     fn name_into(&self, names: &mut Vec<String>) {
         let topic = &definition::TOPICS[self.topic];
-        let chosen = |mask: Mask| {
-            topic.fields.iter().enumerate().filter(move |(index, _)| mask.has(*index))
-        };
+        let chosen =
+            |mask: Mask| topic.fields.iter().enumerate().filter(move |(index, _)| mask.has(*index));
         match &self.scope {
             Scope::Whole => names.push(topic.name.to_owned()),
             Scope::Fields(mask) => {
-                names.extend(chosen(*mask).map(|(_, field)| format!("{}.{}", topic.name, field.name)));
+                names.extend(
+                    chosen(*mask).map(|(_, field)| format!("{}.{}", topic.name, field.name)),
+                );
             }
             Scope::Rows(rows) => {
                 for (key, mask) in rows {
@@ -157,7 +156,9 @@ impl Part {
                     if *mask == Mask::ALL {
                         names.push(row);
                     } else {
-                        names.extend(chosen(*mask).map(|(_, field)| format!("{row}.{}", field.name)));
+                        names.extend(
+                            chosen(*mask).map(|(_, field)| format!("{row}.{}", field.name)),
+                        );
                     }
                 }
             }

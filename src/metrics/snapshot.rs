@@ -35,20 +35,26 @@ pub enum Value<'a> {
     List(&'a [Figure]),
 }
 
+/// What a column's type holds, known without a value; apart from [`Column`], which tables walk
+/// without knowing the type.
+pub trait Typed {
+    /// What it holds.
+    const KIND: Kind;
+}
+
 /// A type that can be a column.
 pub trait Column {
-    /// What it holds.
-    const KIND: Kind
-    where
-        Self: Sized;
     /// Its content.
     fn value(&self) -> Value<'_>;
     /// Forgets the content and keeps the memory.
     fn clear(&mut self);
 }
 
-impl Column for Figure {
+impl Typed for Figure {
     const KIND: Kind = Kind::Figure;
+}
+
+impl Column for Figure {
     fn value(&self) -> Value<'_> {
         Value::Figure(*self)
     }
@@ -57,8 +63,11 @@ impl Column for Figure {
     }
 }
 
-impl Column for Flag {
+impl Typed for Flag {
     const KIND: Kind = Kind::Flag;
+}
+
+impl Column for Flag {
     fn value(&self) -> Value<'_> {
         Value::Flag(*self)
     }
@@ -67,8 +76,11 @@ impl Column for Flag {
     }
 }
 
-impl Column for Text {
+impl Typed for Text {
     const KIND: Kind = Kind::Text;
+}
+
+impl Column for Text {
     fn value(&self) -> Value<'_> {
         Value::Text(self)
     }
@@ -77,8 +89,11 @@ impl Column for Text {
     }
 }
 
-impl Column for List {
+impl Typed for List {
     const KIND: Kind = Kind::List;
+}
+
+impl Column for List {
     fn value(&self) -> Value<'_> {
         Value::List(self)
     }
@@ -204,7 +219,7 @@ macro_rules! define_metrics {
                     }, )?
                     $( Field {
                         name: stringify!($field),
-                        kind: <$Column as Column>::KIND,
+                        kind: <$Column as Typed>::KIND,
                         unit: Unit::$unit,
                         help: $field_help,
                     }, )+

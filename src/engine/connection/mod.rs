@@ -370,7 +370,9 @@ impl Connection {
                 // From accept, whatever comes: a head that trickles in gains nothing by it.
                 (_, false) => (self.opened + limits.head_timeout, Deadline::Head),
             }),
-            Phase::Reply => Some(stall.unwrap_or((self.since + limits.stall_timeout, Deadline::Stall))),
+            Phase::Reply => {
+                Some(stall.unwrap_or((self.since + limits.stall_timeout, Deadline::Stall)))
+            }
             Phase::Open => {
                 let silence = if self.pinged {
                     (self.heard + limits.silence_timeout, Deadline::Silence)

@@ -127,10 +127,8 @@ impl WebSocket {
     /// Begins the closing handshake: puts a close frame into `control`, once.
     pub fn close(&mut self, code: u16, reason: &'static str, control: &mut Vec<u8>) {
         debug_assert!(reason.len() <= 123, "a control frame's payload has at most 125 bytes");
-        let frame = CloseFrame {
-            code: CloseCode::from(code),
-            reason: Utf8Bytes::from_static(reason),
-        };
+        let frame =
+            CloseFrame { code: CloseCode::from(code), reason: Utf8Bytes::from_static(reason) };
         let mut adaptor = Adaptor { input: &mut &[][..], control };
         // The adaptor takes every byte, so the frame is in the lane whatever this gives: `Ok`, or
         // `ConnectionClosed` when the peer's close frame came first.

@@ -7,10 +7,10 @@
 
 mod mio;
 
+use std::fmt;
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
-use std::fmt;
 
 pub use self::mio::{ListenAddress, MioNet, MioStream};
 use super::handle::Slot;

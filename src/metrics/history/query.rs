@@ -112,7 +112,8 @@ impl<'a> Series<'a> {
         for point in self.points() {
             write_csv_text(&self.track.metric, out);
             let unit = self.track.unit;
-            let [min, mean, max] = [point.min, point.mean, point.max].map(|value| unit.round(value));
+            let [min, mean, max] =
+                [point.min, point.mean, point.max].map(|value| unit.round(value));
             // Writing to a vector cannot fail.
             let _ = writeln!(out, ",{},{min},{mean},{max}", point.time_ms);
         }

@@ -164,9 +164,8 @@ impl Source for Linux {
 fn count_processes(proc: &Path) -> Option<f64> {
     let entries = fs::read_dir(proc).ok()?;
     let is_process = |name: &[u8]| name.first().is_some_and(u8::is_ascii_digit);
-    let processes = entries.flatten().filter(|entry| {
-        is_process(entry.file_name().as_encoded_bytes())
-    });
+    let processes =
+        entries.flatten().filter(|entry| is_process(entry.file_name().as_encoded_bytes()));
     Some(processes.count() as f64).filter(|count| *count > 0.0)
 }
 

@@ -30,7 +30,7 @@ impl Portable {
     /// The host this runs on.
     pub fn new() -> Portable {
         let wanted = RefreshKind::nothing()
-            .with_cpu(CpuRefreshKind::nothing().with_cpu_usage().with_frequency())
+            .with_cpu(CpuRefreshKind::nothing().with_usage().with_frequency())
             .with_memory(MemoryRefreshKind::everything());
         let system = System::new_with_specifics(wanted);
         let system = system.inspect_err(|error| log::info!("source=sysinfo error=\"{error}\""));
@@ -59,7 +59,7 @@ impl Portable {
         into.cpu.clear();
         if self.has_usage {
             into.cpu.usage = Some(f64::from(system.global_cpu_usage()));
-            let usages = system.cpus().iter().map(|core| Some(f64::from(core.cpu_usage())));
+            let usages = system.cpus().iter().map(|core| Some(f64::from(core.usage())));
             into.cpu.cores.extend(usages);
         }
         self.has_usage = true;
@@ -74,20 +74,24 @@ impl Portable {
         let Some(networks) = &mut self.networks else { return };
         networks.refresh(true);
         // The map has no order; a table needs one.
-        let mut list: Vec<_> = networks.iter().map(|(name, data)| (name.to_string_lossy(), data)).collect();
+        let mut list: Vec<_> =
+            networks.iter().map(|(name, data)| (name.to_string_lossy(), data)).collect();
         list.sort_by(|one, other| one.0.cmp(&other.0));
         self.traffic.begin();
         let mut count = 0;
         for (name, data) in list.iter().filter(|(name, _)| !name.starts_with("lo")) {
             let Some(counters) = self.traffic.next(name, Counters::default) else { break };
-            let deltas = counters.advance(now, [
-                Some(data.total_received()),
-                Some(data.total_transmitted()),
-                Some(data.total_packets_received()),
-                Some(data.total_packets_transmitted()),
-                Some(data.total_errors_on_received()),
-                Some(data.total_errors_on_transmitted()),
-            ]);
+            let deltas = counters.advance(
+                now,
+                [
+                    Some(data.total_received()),
+                    Some(data.total_transmitted()),
+                    Some(data.total_packets_received()),
+                    Some(data.total_packets_transmitted()),
+                    Some(data.total_errors_on_received()),
+                    Some(data.total_errors_on_transmitted()),
+                ],
+            );
             let row = Network::at(rows, count, name);
             row.rx_bytes_per_s = deltas.per_second(0);
             row.tx_bytes_per_s = deltas.per_second(1);
@@ -108,7 +112,7 @@ impl Portable {
         self.filesystems_at = Some(now);
         let Ok(disks) = Disks::new_with_refreshed_list() else { return };
         let mut count = 0;
-        for disk in disks.list().iter().take(ROWS_MAX) {
+        for disk in disks.iter().take(ROWS_MAX) {
             let row = Filesystem::at(rows, count, &disk.mount_point().to_string_lossy());
             let (total, available) = (disk.total_space() as f64, disk.available_space() as f64);
             row.device = disk.name().to_string_lossy().into_owned();

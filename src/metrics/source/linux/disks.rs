@@ -70,10 +70,7 @@ fn parse(line: &[u8]) -> Option<(&str, Columns)> {
     let name = str::from_utf8(words.next()?).ok()?;
     let mut column = |skipped: usize| words.nth(skipped).and_then(text::number);
     // Between them stand merged requests, and before the last those in progress.
-    Some((
-        name,
-        [column(0), column(1), column(0), column(0), column(1), column(0), column(1)],
-    ))
+    Some((name, [column(0), column(1), column(0), column(0), column(1), column(0), column(1)]))
 }
 
 /// Whether it is a whole disk: /sys/block lists those and no partitions.

@@ -6,9 +6,9 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::Cadence;
 use super::file::HeldFile;
 use super::text;
-use super::Cadence;
 use crate::metrics::snapshot::Filesystem;
 
 /// Rows at most.
@@ -21,8 +21,23 @@ const EVERY: Duration = Duration::from_secs(10);
 /// Local kinds that can fill up. Read-only images (squashfs, erofs, iso9660) are always full, and
 /// memory (tmpfs) is counted as memory.
 const LOCAL: [&[u8]; 17] = [
-    b"ext2", b"ext3", b"ext4", b"xfs", b"btrfs", b"f2fs", b"vfat", b"exfat", b"ntfs", b"ntfs3",
-    b"zfs", b"bcachefs", b"ubifs", b"jffs2", b"jfs", b"reiserfs", b"nilfs2",
+    b"ext2",
+    b"ext3",
+    b"ext4",
+    b"xfs",
+    b"btrfs",
+    b"f2fs",
+    b"vfat",
+    b"exfat",
+    b"ntfs",
+    b"ntfs3",
+    b"zfs",
+    b"bcachefs",
+    b"ubifs",
+    b"jffs2",
+    b"jfs",
+    b"reiserfs",
+    b"nilfs2",
 ];
 
 struct Mount {

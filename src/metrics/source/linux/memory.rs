@@ -25,9 +25,9 @@ pub fn parse(bytes: &[u8], memory: &mut Memory) {
         }
     }
     // Kernels before 3.14 do not estimate what is available.
-    memory.available = memory.available.or_else(|| {
-        Some(free? + memory.buffers? + memory.cached? + reclaimable.unwrap_or(0.0))
-    });
+    memory.available = memory
+        .available
+        .or_else(|| Some(free? + memory.buffers? + memory.cached? + reclaimable.unwrap_or(0.0)));
     let available = memory.total.zip(memory.available);
     memory.used = available.map(|(total, available)| (total - available).max(0.0));
     memory.usage = share(memory.used, memory.total);

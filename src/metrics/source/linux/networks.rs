@@ -80,9 +80,8 @@ fn parse(line: &[u8]) -> Option<(&str, Columns)> {
     let mut words = text::words(&line[colon + 1..]);
     let mut column = |skipped: usize| words.nth(skipped).and_then(text::number);
     // Received: bytes packets errs drop fifo frame compressed multicast; then the same of sent.
-    let columns = [
-        column(0), column(0), column(0), column(0), column(4), column(0), column(0), column(0),
-    ];
+    let columns =
+        [column(0), column(0), column(0), column(0), column(4), column(0), column(0), column(0)];
     Some((name, columns)).filter(|(name, columns)| !name.is_empty() && columns[0].is_some())
 }
 

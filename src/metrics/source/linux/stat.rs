@@ -49,9 +49,8 @@ impl Stat {
             let mut cores = 0;
             for line in text::lines(bytes) {
                 let mut words = text::words(line);
-                let value = |words: &mut dyn Iterator<Item = &[u8]>| {
-                    words.next().and_then(text::number)
-                };
+                let value =
+                    |words: &mut dyn Iterator<Item = &[u8]>| words.next().and_then(text::number);
                 match words.next() {
                     Some(b"cpu") => self.take_total(times(words), &mut into.cpu),
                     Some(name) if name.starts_with(b"cpu") && cores < CORES_MAX => {
@@ -95,9 +94,8 @@ impl Stat {
             self.cores.push([None; COLUMNS]);
         }
         let shares = shares(&self.cores[core], &times);
-        cpu.cores.push(shares.map(|shares| {
-            (100.0 - shares[IDLE] - shares[IOWAIT]).clamp(0.0, 100.0)
-        }));
+        cpu.cores
+            .push(shares.map(|shares| (100.0 - shares[IDLE] - shares[IOWAIT]).clamp(0.0, 100.0)));
         self.cores[core] = times;
     }
 
@@ -111,9 +109,10 @@ impl Stat {
             self.frequency_path = PathBuf::new();
             return None;
         }
-        let kilohertz = self.frequency.read(now, buffer).and_then(|bytes| {
-            text::words(bytes).next().and_then(text::number)
-        });
+        let kilohertz = self
+            .frequency
+            .read(now, buffer)
+            .and_then(|bytes| text::words(bytes).next().and_then(text::number));
         kilohertz.map(|kilohertz| kilohertz as f64 / 1000.0)
     }
 }

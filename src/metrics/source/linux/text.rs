@@ -63,7 +63,8 @@ mod tests {
 
     #[test]
     fn a_pressure_file_gives_its_ten_second_averages() {
-        let file = b"some avg10=1.25 avg60=0.50 avg300=0.10 total=1\nfull avg10=0.75 avg60=0 total=0\n";
+        let file =
+            b"some avg10=1.25 avg60=0.50 avg300=0.10 total=1\nfull avg10=0.75 avg60=0 total=0\n";
         assert_eq!(pressure(file, b"some"), Some(1.25));
         assert_eq!(pressure(file, b"full"), Some(0.75));
         assert_eq!(pressure(b"some avg60=1\n", b"full"), None);
