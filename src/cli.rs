@@ -184,7 +184,7 @@ mod tests {
         for (words, part) in [
             (&["--nonsense"][..], "--nonsense"),
             (&["-l", "nowhere"], "--listen: \"nowhere\" is not an address"),
-            (&["-l"], "listen"),
+            (&["-l"], "'-l'"),
             (&["-i", "soon"], "--interval: \"soon\" is not a duration"),
             (&["-i", "1ms"], "interval is 1ms"),
             (&["--log-level", "loud"], "--log-level: \"loud\" is not a level"),

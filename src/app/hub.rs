@@ -88,8 +88,12 @@ impl Hub {
             Refusal::new(ErrorCode::Limit, message)
         })?;
         let class = self.class_for(terms, held.map(|_| (handle, channel)))?;
-        self.leave(handle, channel);
-        self.join(handle, channel, class);
+        // One that asks for what it has stays where it is: leaving could end the class.
+        let place = self.subscribers[handle.slot()].places[channel];
+        if place.is_none_or(|place| place.class != class) {
+            self.leave(handle, channel);
+            self.join(handle, channel, class);
+        }
         Ok(channel)
     }
 
