@@ -1,0 +1,117 @@
+//! The real binary on a free port, and clients that wait for conditions, never for durations.
+
+#![allow(dead_code, reason = "each test file uses its own part")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+use tungstenite::{Message, WebSocket};
+
+/// How long anything may take before a test gives up on it.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A running vitald, killed when dropped.
+pub struct Vitald {
+    child: Child,
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+impl Vitald {
+    /// Starts the binary on loopback, sampling ten times a second.
+    pub fn start() -> Vitald {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_vitald"))
+            .args(["-l", "127.0.0.1:0", "-i", "100ms", "--log-level", "warn"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let mut line = String::new();
+        let stdout = child.stdout.take().expect("standard output is a pipe");
+        BufReader::new(stdout).read_line(&mut line).expect("the binary says where it listens");
+        let address = line
+            .strip_prefix("vitald listening on http://")
+            .and_then(|rest| rest.trim_end().strip_suffix('/'))
+            .unwrap_or_else(|| panic!("not the line of the contract: {line:?}"));
+        Vitald { address: address.parse().expect("an address"), child }
+    }
+
+    pub fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).expect("it accepts");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+        stream
+    }
+
+    /// Sends `text` on a connection of its own and gives all that comes until the server ends it.
+    pub fn exchange(&self, text: &str) -> String {
+        let mut stream = self.connect();
+        stream.write_all(text.as_bytes()).expect("it reads");
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).expect("it answers and ends");
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    /// GET with `Connection: close` and further `fields`, each with its line end.
+    pub fn get(&self, target: &str, fields: &str) -> String {
+        self.exchange(&format!(
+            "GET {target} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{fields}\r\n",
+            self.address
+        ))
+    }
+
+    pub fn websocket(&self, target: &str) -> WebSocket<TcpStream> {
+        let url = format!("ws://{}{target}", self.address);
+        let (socket, _) = tungstenite::client(url, self.connect()).expect("the handshake succeeds");
+        socket
+    }
+
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([name, &self.child.id().to_string()]).status();
+        assert!(status.expect("kill runs").success());
+    }
+
+    pub fn wait(&mut self) -> ExitStatus {
+        self.child.wait().expect("the process can be waited for")
+    }
+}
+
+impl Drop for Vitald {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The next message, as JSON.
+pub fn next(socket: &mut WebSocket<TcpStream>) -> Value {
+    loop {
+        match socket.read().expect("a message comes") {
+            Message::Text(text) => return serde_json::from_str(&text).expect("it is JSON"),
+            Message::Ping(_) | Message::Pong(_) => {}
+            other => panic!("not a text message: {other:?}"),
+        }
+    }
+}
+
+/// The next message of a type.
+pub fn next_of(socket: &mut WebSocket<TcpStream>, kind: &str) -> Value {
+    loop {
+        let message = next(socket);
+        if message["type"] == kind {
+            return message;
+        }
+    }
+}
+
+/// The close code that ends the connection, after whatever messages were on their way.
+pub fn close_code(socket: &mut WebSocket<TcpStream>) -> u16 {
+    loop {
+        match socket.read() {
+            Ok(Message::Close(frame)) => return frame.expect("a close code").code.into(),
+            Ok(_) => {}
+            Err(error) => panic!("no close frame: {error}"),
+        }
+    }
+}
