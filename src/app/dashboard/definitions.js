@@ -172,6 +172,6 @@ export const TABLES = [
 ];
 
 export function hostFacts(host) {
-  return joined(host.os, host.kernel, host.arch, joined(host.cpu_model, cores(host.cores)),
+  return joined(host.os, host.kernel, host.architecture, joined(host.cpu_model, cores(host.cores)),
     known(host.memory_total) ? bytes(host.memory_total) : null);
 }
