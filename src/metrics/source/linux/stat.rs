@@ -1,6 +1,6 @@
 //! /proc/stat: processor time, and the kernel's counters (Documentation/filesystems/proc.rst).
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use super::file::HeldFile;
@@ -25,20 +25,19 @@ pub struct Stat {
     total: Times,
     cores: Vec<Times>,
     counters: Counters<3>,
-    frequency: HeldFile,
-    frequency_path: PathBuf,
+    /// `None` on a host whose cores do not scale, as virtual ones: it is not asked again.
+    frequency: Option<HeldFile>,
 }
 
 impl Stat {
     pub fn new(proc: &Path, sys: &Path) -> Stat {
-        let frequency_path = sys.join("devices/system/cpu/cpu0/cpufreq/scaling_cur_freq");
+        let frequency = sys.join("devices/system/cpu/cpu0/cpufreq/scaling_cur_freq");
         Stat {
             file: HeldFile::new(proc.join("stat")),
             total: [None; COLUMNS],
             cores: Vec::new(),
             counters: Counters::default(),
-            frequency: HeldFile::new(frequency_path.clone()),
-            frequency_path,
+            frequency: frequency.exists().then(|| HeldFile::new(frequency)),
         }
     }
 
@@ -100,20 +99,11 @@ impl Stat {
     }
 
     /// The first core's frequency: most hosts scale all cores together, and a read a core would cost
-    /// a large host more than everything else. Hosts without scaling are not asked again and again.
+    /// a large host more than everything else.
     fn read_frequency(&mut self, now: Duration, buffer: &mut Vec<u8>) -> Option<f64> {
-        if self.frequency_path.as_os_str().is_empty() {
-            return None;
-        }
-        if now.is_zero() && !self.frequency_path.exists() {
-            self.frequency_path = PathBuf::new();
-            return None;
-        }
-        let kilohertz = self
-            .frequency
-            .read(now, buffer)
-            .and_then(|bytes| text::words(bytes).next().and_then(text::number));
-        kilohertz.map(|kilohertz| kilohertz as f64 / 1000.0)
+        let bytes = self.frequency.as_mut()?.read(now, buffer)?;
+        let kilohertz = text::words(bytes).next().and_then(text::number)?;
+        Some(kilohertz as f64 / 1000.0)
     }
 }
 
