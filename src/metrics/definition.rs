@@ -127,7 +127,7 @@ super::snapshot::define_metrics! {
         irq: Figure, Percent, "Time in hard and soft interrupts";
         steal: Figure, Percent, "Time the hypervisor gave to others";
         cores: List, Percent, "Usage of each core, by its number";
-        frequency_mhz: Figure, Megahertz, "Mean clock frequency of the cores";
+        frequency_mhz: Figure, Megahertz, "Clock frequency of the first core";
     }
     load: Load, "How much work waits" {
         one: Figure, Number, "Load average over one minute";

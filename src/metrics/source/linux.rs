@@ -170,6 +170,9 @@ fn count_processes(proc: &Path) -> Option<f64> {
 }
 
 #[cfg(test)]
+mod arbitrary;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

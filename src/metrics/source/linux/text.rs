@@ -21,10 +21,10 @@ pub fn number(word: &[u8]) -> Option<u64> {
     })
 }
 
-/// A number with decimals.
+/// A number with decimals, of no more digits than the kernel prints of 64 bits.
 pub fn decimal(word: &[u8]) -> Option<f64> {
     let is_plain = word.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.');
-    str::from_utf8(word).ok().filter(|_| is_plain)?.parse().ok()
+    str::from_utf8(word).ok().filter(|word| is_plain && word.len() <= 24)?.parse().ok()
 }
 
 /// The number behind `name` on the line that begins with it.
@@ -38,7 +38,8 @@ pub fn value_of(bytes: &[u8], name: &[u8]) -> Option<u64> {
 /// The 10 s average of a pressure file's line (Documentation/accounting/psi.rst).
 pub fn pressure(bytes: &[u8], line: &[u8]) -> Option<f64> {
     let line = lines(bytes).find(|found| words(found).next() == Some(line))?;
-    words(line).find_map(|word| word.strip_prefix(b"avg10=")).and_then(decimal)
+    let average = words(line).find_map(|word| word.strip_prefix(b"avg10=")).and_then(decimal);
+    average.filter(|average| *average <= 100.0)
 }
 
 #[cfg(test)]
@@ -56,7 +57,7 @@ mod tests {
     #[test]
     fn a_decimal_is_plain() {
         assert_eq!(decimal(b"0.52"), Some(0.52));
-        for word in [&b"nan"[..], b"inf", b"1e3", b"", b"\xff"] {
+        for word in [&b"nan"[..], b"inf", b"1e3", b"", b"\xff", &[b'9'; 400]] {
             assert_eq!(decimal(word), None);
         }
     }
@@ -68,5 +69,6 @@ mod tests {
         assert_eq!(pressure(file, b"some"), Some(1.25));
         assert_eq!(pressure(file, b"full"), Some(0.75));
         assert_eq!(pressure(b"some avg60=1\n", b"full"), None);
+        assert_eq!(pressure(b"some avg10=100.01\n", b"some"), None);
     }
 }

@@ -1,0 +1,178 @@
+//! Whatever the kernel's files say, reading them does no harm. Each case spoils plausible files, or
+//! replaces them by bytes without any sense, and reads the whole host from them twice.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::Linux;
+use crate::metrics::definition::{TOPICS, Unit};
+use crate::metrics::snapshot::{Content, Record, Snapshot, Value};
+use crate::metrics::source::Source;
+
+const FILES: [(&str, &str); 13] = [
+    ("proc/loadavg", "0.52 0.58 0.59 2/345 12345\n"),
+    (
+        "proc/stat",
+        "cpu  10 1 5 800 9 1 2 3 0 0\ncpu0 5 1 2 400 4 1 1 1 0 0\ncpu1 5 0 3 400 5 0 1 2 0 0\n\
+         intr 123 4 5 6\nctxt 456\nbtime 1700000000\nprocesses 789\nprocs_blocked 1\n",
+    ),
+    (
+        "proc/meminfo",
+        "MemTotal: 948304 kB\nMemFree: 123456 kB\nMemAvailable: 500000 kB\nBuffers: 20000 kB\n\
+         Cached: 300000 kB\nDirty: 40 kB\nSwapTotal: 102396 kB\nSwapFree: 51198 kB\n",
+    ),
+    ("proc/uptime", "12345.67 23456.78\n"),
+    ("proc/vmstat", "nr_free_pages 1\noom_kill 2\n"),
+    ("proc/pressure/cpu", "some avg10=1.25 avg60=0.50 avg300=0.10 total=1\n"),
+    ("proc/pressure/memory", "some avg10=1.25 avg60=0 total=1\nfull avg10=0.75 total=0\n"),
+    ("proc/pressure/io", "some avg10=100.00 avg60=0 total=1\nfull avg10=0.75 total=0\n"),
+    (
+        "proc/diskstats",
+        "254 0 vda 100 5 2000 40 50 6 1000 20 0 55 60 7 0 8 9\n254 1 vda1 1 2 3 4 5 6 7 8 9 10 11\n",
+    ),
+    (
+        "proc/net/dev",
+        "Inter-| Receive | Transmit\n face |bytes packets|bytes packets\n\
+         eth0: 100 2 3 4 5 6 7 8 900 10 11 12 13 14 15 16\n lo: 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6\n",
+    ),
+    ("proc/self/mountinfo", "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/vda1 rw\n"),
+    ("sys/class/net/eth0/operstate", "up\n"),
+    ("sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq", "1500000\n"),
+];
+
+/// A directory of its own for each test, removed at the end.
+struct Root(PathBuf);
+
+impl Root {
+    fn new() -> Root {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name =
+            format!("vitald-host-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let root = Root(std::env::temp_dir().join(name));
+        fs::create_dir_all(root.0.join("sys/block/vda")).unwrap();
+        for (path, text) in FILES {
+            root.write(path, text.as_bytes());
+        }
+        root
+    }
+
+    fn write(&self, path: &str, bytes: &[u8]) {
+        let path = self.0.join(path);
+        fs::create_dir_all(path.parent().unwrap_or(Path::new("/"))).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+}
+
+impl Drop for Root {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.0).unwrap();
+    }
+}
+
+/// A way to spoil a text.
+#[derive(Clone, Debug)]
+enum Damage {
+    Replace(Vec<u8>),
+    CutAt(prop::sample::Index),
+    Insert(prop::sample::Index, Vec<u8>),
+    Remove(prop::sample::Index, usize),
+    Repeat(usize),
+}
+
+fn damage() -> impl Strategy<Value = Damage> {
+    let noise = prop::collection::vec(
+        prop_oneof![any::<u8>(), Just(b' '), Just(b'\n'), Just(b'9'), Just(b'-'), Just(b'\\')],
+        0..60,
+    );
+    prop_oneof![
+        noise.clone().prop_map(Damage::Replace),
+        any::<prop::sample::Index>().prop_map(Damage::CutAt),
+        (any::<prop::sample::Index>(), noise).prop_map(|(at, noise)| Damage::Insert(at, noise)),
+        (any::<prop::sample::Index>(), 1usize..40).prop_map(|(at, n)| Damage::Remove(at, n)),
+        (2usize..300).prop_map(Damage::Repeat),
+    ]
+}
+
+fn spoil(text: &str, damage: &Damage) -> Vec<u8> {
+    let mut bytes = text.as_bytes().to_vec();
+    match damage {
+        Damage::Replace(noise) => return noise.clone(),
+        Damage::CutAt(at) => bytes.truncate(at.index(bytes.len())),
+        Damage::Insert(at, noise) => {
+            let at = at.index(bytes.len());
+            bytes.splice(at..at, noise.iter().copied());
+        }
+        Damage::Remove(at, count) => {
+            let at = at.index(bytes.len());
+            bytes.drain(at..(at + count).min(bytes.len()));
+        }
+        Damage::Repeat(times) => bytes = bytes.repeat(*times),
+    }
+    bytes
+}
+
+/// Every figure with its name and unit.
+fn figures(snapshot: &Snapshot) -> Vec<(String, Unit, f64)> {
+    let mut found = Vec::new();
+    let mut take = |topic: usize, record: &dyn Record| {
+        for (index, field) in TOPICS[topic].fields.iter().enumerate() {
+            let name = format!("{}.{}", TOPICS[topic].name, field.name);
+            match record.value(index) {
+                Value::Figure(Some(value)) => found.push((name, field.unit, value)),
+                Value::List(values) => {
+                    found.extend(values.iter().flatten().map(|v| (name.clone(), field.unit, *v)));
+                }
+                _ => {}
+            }
+        }
+    };
+    for topic in 0..TOPICS.len() {
+        match snapshot.content(topic) {
+            Content::One(record) => take(topic, record),
+            Content::Many(rows) => rows.iter().for_each(|row| take(topic, row)),
+        }
+    }
+    found
+}
+
+#[test]
+fn plausible_files_give_every_topic() {
+    let root = Root::new();
+    let (mut linux, mut snapshot) = (Linux::at(&root.0), Snapshot::default());
+    linux.read(Duration::ZERO, &mut snapshot);
+    assert_eq!((snapshot.disks.len(), snapshot.networks.len()), (1, 1));
+    for topic in TOPICS {
+        let found = figures(&snapshot).iter().any(|(name, ..)| name.starts_with(topic.name));
+        // Disks and networks have nothing but rates, which need a second reading.
+        assert!(found || matches!(topic.name, "disks" | "networks"), "{}", topic.name);
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_the_files_say_figures_are_sane_and_tables_bounded(
+        first in prop::collection::vec((0..FILES.len(), damage()), 1..4),
+        second in prop::collection::vec((0..FILES.len(), damage()), 1..4),
+    ) {
+        let root = Root::new();
+        let (mut linux, mut snapshot) = (Linux::at(&root.0), Snapshot::default());
+        for (second, spoilt) in [first, second].into_iter().enumerate() {
+            for (file, damage) in &spoilt {
+                let (path, text) = FILES[*file];
+                root.write(path, &spoil(text, damage));
+            }
+            linux.read(Duration::from_secs(second as u64), &mut snapshot);
+            for (name, unit, value) in figures(&snapshot) {
+                prop_assert!(value.is_finite() && value >= 0.0, "{name} is {value}");
+                prop_assert!(unit != Unit::Percent || value <= 100.0, "{name} is {value}");
+            }
+            prop_assert!(snapshot.cpu.cores.len() <= 1024);
+            prop_assert!(snapshot.disks.len() <= 64 && snapshot.networks.len() <= 64);
+            prop_assert!(snapshot.filesystems.len() <= 64);
+        }
+    }
+}
