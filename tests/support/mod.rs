@@ -4,7 +4,9 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -16,6 +18,7 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 /// A running vitald, killed when dropped.
 pub struct Vitald {
     child: Child,
+    stdout: BufReader<ChildStdout>,
     /// Where it listens.
     pub address: SocketAddr,
 }
@@ -23,19 +26,32 @@ pub struct Vitald {
 impl Vitald {
     /// Starts the binary on loopback, sampling ten times a second.
     pub fn start() -> Vitald {
+        Vitald::start_with(&[])
+    }
+
+    /// Starts it with further arguments. Lines for further listeners are left unread.
+    pub fn start_with(arguments: &[&str]) -> Vitald {
         let mut child = Command::new(env!("CARGO_BIN_EXE_vitald"))
             .args(["-l", "127.0.0.1:0", "-i", "100ms", "--log-level", "warn"])
+            .args(arguments)
             .stdout(Stdio::piped())
             .spawn()
             .expect("the binary starts");
         let mut line = String::new();
-        let stdout = child.stdout.take().expect("standard output is a pipe");
-        BufReader::new(stdout).read_line(&mut line).expect("the binary says where it listens");
+        let mut stdout = BufReader::new(child.stdout.take().expect("standard output is a pipe"));
+        stdout.read_line(&mut line).expect("the binary says where it listens");
         let address = line
             .strip_prefix("vitald listening on http://")
             .and_then(|rest| rest.trim_end().strip_suffix('/'))
             .unwrap_or_else(|| panic!("not the line of the contract: {line:?}"));
-        Vitald { address: address.parse().expect("an address"), child }
+        Vitald { address: address.parse().expect("an address"), child, stdout }
+    }
+
+    /// The next line on standard output.
+    pub fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).expect("standard output is open");
+        line
     }
 
     pub fn connect(&self) -> TcpStream {
@@ -67,6 +83,12 @@ impl Vitald {
         socket
     }
 
+    /// Sends a request head in the form of the routes' contract and leaves the connection open.
+    pub fn send_get(&self, stream: &mut TcpStream, method: &str, target: &str) {
+        let head = format!("{method} {target} HTTP/1.1\r\nHost: {}\r\n\r\n", self.address);
+        stream.write_all(head.as_bytes()).expect("it reads");
+    }
+
     pub fn signal(&self, name: &str) {
         let status = Command::new("kill").args([name, &self.child.id().to_string()]).status();
         assert!(status.expect("kill runs").success());
@@ -84,8 +106,40 @@ impl Drop for Vitald {
     }
 }
 
+/// A path for a Unix socket of a test's own.
+pub fn socket_path(name: &str) -> PathBuf {
+    let path = std::env::temp_dir().join(format!("vitald-{name}-{}.sock", std::process::id()));
+    let _ = std::fs::remove_file(&path);
+    path
+}
+
+/// A WebSocket client on a Unix socket.
+pub fn unix_websocket(path: &Path) -> WebSocket<UnixStream> {
+    let stream = UnixStream::connect(path).expect("it accepts");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+    let (socket, _) =
+        tungstenite::client("ws://vitald/ws", stream).expect("the handshake succeeds");
+    socket
+}
+
+/// One HTTP answer, as its head and its body, from a connection that stays open.
+pub fn answer(stream: &mut TcpStream, has_body: bool) -> (String, String) {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") {
+        stream.read_exact(&mut byte).expect("a whole head comes");
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8(head).expect("a head is text");
+    let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: "));
+    let length = length.map_or(0, |length| length.parse().expect("a length is a number"));
+    let mut body = vec![0; if has_body { length } else { 0 }];
+    stream.read_exact(&mut body).expect("a whole body comes");
+    (head, String::from_utf8_lossy(&body).into_owned())
+}
+
 /// The next message, as JSON.
-pub fn next(socket: &mut WebSocket<TcpStream>) -> Value {
+pub fn next<S: Read + Write>(socket: &mut WebSocket<S>) -> Value {
     loop {
         match socket.read().expect("a message comes") {
             Message::Text(text) => return serde_json::from_str(&text).expect("it is JSON"),
@@ -96,7 +150,7 @@ pub fn next(socket: &mut WebSocket<TcpStream>) -> Value {
 }
 
 /// The next message of a type.
-pub fn next_of(socket: &mut WebSocket<TcpStream>, kind: &str) -> Value {
+pub fn next_of<S: Read + Write>(socket: &mut WebSocket<S>, kind: &str) -> Value {
     loop {
         let message = next(socket);
         if message["type"] == kind {
@@ -106,7 +160,7 @@ pub fn next_of(socket: &mut WebSocket<TcpStream>, kind: &str) -> Value {
 }
 
 /// The close code that ends the connection, after whatever messages were on their way.
-pub fn close_code(socket: &mut WebSocket<TcpStream>) -> u16 {
+pub fn close_code<S: Read + Write>(socket: &mut WebSocket<S>) -> u16 {
     loop {
         match socket.read() {
             Ok(Message::Close(frame)) => return frame.expect("a close code").code.into(),
