@@ -1,0 +1,93 @@
+//! A steady tick allocates nothing: sampling, history, encoding, publishing and writing to every
+//! subscriber, on the production network. Only this thread is counted, and it is the whole server.
+
+#![allow(unsafe_code, reason = "an allocator that counts can only be written with it")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use vitald::Server;
+use vitald::config::{Config, Listen};
+
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+// SAFETY: every call goes on to the system's allocator unchanged; the count is a plain cell of the
+// thread, without a destructor, so it may be touched at any time in the thread's life.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+const SUBSCRIBERS: usize = 20;
+
+const UPGRADE: &[u8] = b"GET /ws HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n\
+    Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+/// Turns until `ticks` samples have gone to every subscriber, reading what they get.
+fn run(server: &mut Server, clients: &mut [UnixStream], ticks: u64) {
+    let mut bytes = [0; 4096];
+    let wanted = server.stats().frames_published + ticks * clients.len() as u64;
+    let patience = Instant::now() + Duration::from_secs(60);
+    while server.stats().frames_published < wanted {
+        assert!(Instant::now() < patience, "the ticks have stopped");
+        server.turn(Some(Duration::from_millis(20))).expect("the poll works");
+        for client in clients.iter_mut() {
+            loop {
+                match client.read(&mut bytes) {
+                    Ok(0) => panic!("the server has closed"),
+                    Ok(_) => {}
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                    Err(error) => panic!("{error}"),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_steady_tick_with_subscribers_allocates_nothing() {
+    let name = format!("vitald-allocations-{}.sock", std::process::id());
+    let path = std::env::temp_dir().join(name);
+    let config = Config {
+        listen: vec![Listen::Unix(path.clone())],
+        interval: Duration::from_millis(100),
+        ..Config::default()
+    };
+    let mut server = Server::bind(&config).expect("the path is free");
+    let mut clients: Vec<UnixStream> = (0..SUBSCRIBERS)
+        .map(|_| {
+            let mut client = UnixStream::connect(&path).expect("it listens");
+            client.write_all(UPGRADE).expect("there is room");
+            client.set_nonblocking(true).expect("a mode can be set");
+            client
+        })
+        .collect();
+    run(&mut server, &mut clients, 10);
+    let before = ALLOCATIONS.get();
+    assert!(before > 0, "the counter is in use");
+    // Less than the 10 s after which mounts and processes are listed anew, which does allocate.
+    run(&mut server, &mut clients, 30);
+    assert_eq!(ALLOCATIONS.get() - before, 0, "in 30 ticks with {SUBSCRIBERS} subscribers");
+}
