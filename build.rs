@@ -1,14 +1,15 @@
 //! Joins the dashboard's files into one page that the binary carries.
 //!
-//! Reads `src/app/dashboard/` and writes to `OUT_DIR`: `dashboard.html`, `dashboard.html.gz`, and `dashboard.rs`
-//! with the Content-Security-Policy (which allows exactly this script and this style, by hash) and the ETags.
-//! The same sources give the same bytes: nothing here depends on time, path or directory order.
+//! Reads `src/app/dashboard/` and writes to `OUT_DIR`: `dashboard.html`, `dashboard.html.gz`, and
+//! `dashboard.rs` with the Content-Security-Policy (which allows exactly this script and this
+//! style, by hash) and the ETags. The same sources give the same bytes: nothing here depends on
+//! time, path or directory order.
 //!
-//! The scripts are ES modules in one scope: a line that starts with `import` is dropped, the word `export` at the
-//! start of a line too. For this to be right without a parser the scripts keep four rules, each checked below:
-//! an import is one line and names a script that stands earlier in SCRIPTS; nothing is exported as default or in
-//! braces; no two scripts declare one name at top level; no text literal spans lines (so that indentation and
-//! whole-line comments can go).
+//! The scripts are ES modules in one scope: a line that starts with `import` is dropped, the word
+//! `export` at the start of a line too. For this to be right without a parser the scripts keep four
+//! rules, each checked below: an import is one line and names a script that stands earlier in
+//! SCRIPTS; nothing is exported as default or in braces; no two scripts declare one name at top
+//! level; no text literal spans lines (so that indentation and whole-line comments can go).
 
 use std::collections::BTreeMap;
 use std::io::Write;

@@ -32,7 +32,8 @@ fn a_slow_reader_gets_whole_and_newest_frames_and_disturbs_nobody() {
         seq = next_of(&mut quick, "metrics")["seq"].as_u64().expect("a number");
         messages += 1;
     }
-    // A busy machine may make the server skip a tick for everybody; a slow reader costs others none.
+    // A busy machine may make the server skip a tick for everybody; a slow reader costs others
+    // none.
     assert!(messages > TICKS * 9 / 10, "the quick reader got {messages} of {TICKS}");
     let mut newest: HashMap<String, u64> = HashMap::new();
     let mut gaps: HashMap<String, u64> = HashMap::new();

@@ -1,9 +1,12 @@
-//! The dashboard as the binary carries it: one page, joined and compressed by `build.rs` from `dashboard/`.
+//! The dashboard as the binary carries it: one page, joined and compressed by `build.rs` from
+//! `dashboard/`.
 //!
-//! Owns the bytes and the headers that belong to them. Promises that the page asks for nothing but itself and
-//! `/ws`, and that the Content-Security-Policy allows exactly the script and the style inside it. Imports nothing.
+//! Owns the bytes and the headers that belong to them. Promises that the page asks for nothing but
+//! itself and `/ws`, and that the Content-Security-Policy allows exactly the script and the style
+//! inside it. Imports nothing.
 
-/// The page with its headers. Both forms are the same page; each has an ETag of its own, as RFC 9110 8.8.3 asks.
+/// The page with its headers. Both forms are the same page; each has an ETag of its own, as RFC
+/// 9110 8.8.3 asks.
 #[derive(Debug)]
 pub struct Page {
     /// The page as it is.

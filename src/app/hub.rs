@@ -1,9 +1,9 @@
 //! Who is sent what, and how often.
 //!
 //! Subscriptions that want the same (topics, interval, name) form a class: it is encoded once for
-//! each tick at which it is due, and only if it has a member. A class keeps its members in a vector,
-//! each subscriber keeps its place in it, and leaving swaps the last member into the gap, so joining
-//! and leaving take constant time. The tables have fixed bounds.
+//! each tick at which it is due, and only if it has a member. A class keeps its members in a
+//! vector, each subscriber keeps its place in it, and leaving swaps the last member into the gap,
+//! so joining and leaving take constant time. The tables have fixed bounds.
 
 use crate::engine::handle::Handle;
 use crate::metrics::selection::Selection;

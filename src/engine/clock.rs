@@ -1,9 +1,9 @@
 //! The one place where time enters.
 //!
-//! Owns the definition of an instant ([`Tick`]) and the two clocks: [`Monotonic`] for production and
-//! [`Manual`] for tests and simulation. Everything else in the engine takes `now` as an argument, so
-//! that a run is a function of its inputs. Wall time is used for timestamps in output, never for a
-//! decision. Imports nothing of the crate.
+//! Owns the definition of an instant ([`Tick`]) and the two clocks: [`Monotonic`] for production
+//! and [`Manual`] for tests and simulation. Everything else in the engine takes `now` as an
+//! argument, so that a run is a function of its inputs. Wall time is used for timestamps in output,
+//! never for a decision. Imports nothing of the crate.
 
 use std::cell::Cell;
 use std::ops::{Add, Sub};

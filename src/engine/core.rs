@@ -115,8 +115,8 @@ impl Core {
         !self.ready.is_empty() || !self.touched.is_empty() || !self.doomed.is_empty()
     }
 
-    /// Makes sure that a connection's wheel entry is no later than its deadline. An earlier entry is
-    /// left: it is cheaper to look again when it fires than to move it with each message.
+    /// Makes sure that a connection's wheel entry is no later than its deadline. An earlier entry
+    /// is left: it is cheaper to look again when it fires than to move it with each message.
     pub(super) fn arm(&mut self, slot: Slot) {
         let connection = &self.connections[slot as usize];
         let Some((due, _)) = connection.deadline(&self.limits) else { return };

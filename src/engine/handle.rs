@@ -2,7 +2,8 @@
 //!
 //! A [`Slot`] is an index into the connection table and is reused; a [`Handle`] adds the slot's
 //! generation, which grows at every release. Looking up a handle whose connection has ended finds
-//! nothing, never a stranger. Whoever keeps a reference to a connection across turns keeps a handle.
+//! nothing, never a stranger. Whoever keeps a reference to a connection across turns keeps a
+//! handle.
 
 use std::fmt;
 

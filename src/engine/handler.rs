@@ -145,8 +145,9 @@ impl<'a> Context<'a> {
         true
     }
 
-    /// Makes `frame` the newest state on one of a WebSocket's [`CHANNELS`](super::limits::CHANNELS);
-    /// one that has not been begun is replaced. False when it can no longer be sent.
+    /// Makes `frame` the newest state on one of a WebSocket's
+    /// [`CHANNELS`](super::limits::CHANNELS); one that has not been begun is replaced. False when
+    /// it can no longer be sent.
     pub fn publish(&mut self, handle: Handle, channel: usize, frame: Frame) -> bool {
         let Some(connection) = self.core.sendable(handle) else { return false };
         let conflated = connection.outbox.set_pending(channel, frame);

@@ -1,7 +1,7 @@
 //! How long things took, in fixed memory.
 //!
-//! Durations are counted in buckets: eight to an octave, from 1 us to about 70 s, so that a quantile
-//! is off by at most an eighth. Recording is a shift and an increment and never allocates.
+//! Durations are counted in buckets: eight to an octave, from 1 us to about 70 s, so that a
+//! quantile is off by at most an eighth. Recording is a shift and an increment and never allocates.
 
 use std::time::Duration;
 

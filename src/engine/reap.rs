@@ -1,8 +1,8 @@
 //! The one place where a connection is released.
 //!
 //! Every end is first a push on the doomed list; at the end of the turn each is released here, in a
-//! fixed order. Until then its slot is not used again, so nothing that a turn has noted about it can
-//! mean another connection; afterwards its generation has grown, so no handle finds it.
+//! fixed order. Until then its slot is not used again, so nothing that a turn has noted about it
+//! can mean another connection; afterwards its generation has grown, so no handle finds it.
 
 use super::Engine;
 use super::clock::Clock;

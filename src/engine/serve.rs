@@ -1,23 +1,26 @@
 //! A connection's share of a turn: read, transition, write, under budgets.
 //!
 //! Everything that comes from a peer enters here, and everything that goes to one leaves in
-//! [`Engine::write_out`], the only place that writes to a socket. Input is taken from the shared
-//! scratch in place; what cannot be consumed now (half a head, pipelined requests, messages beyond a
-//! budget) is parked in a pooled buffer, and the socket is not read until that is used up. So the
+//! `write_out`, the only place that writes to a socket. Input is taken from the shared
+//! scratch in place; what cannot be consumed now (half a head, pipelined requests, messages beyond
+//! a budget) is parked in a pooled buffer, and the socket is not read until that is used up. So the
 //! scratch is always free when the next connection is served.
+
+mod frames;
+mod request;
+mod write;
 
 use std::io;
 use std::mem;
 
+pub(super) use self::request::NO_ROOM;
+use self::request::SLOW_HEAD;
 use super::Engine;
 use super::clock::Clock;
-use super::connection::head::{self, Fields, Head, HeadError, Request};
-use super::connection::response::{self, Response};
-use super::connection::websocket::{PING, Received, WebSocket};
-use super::connection::{CloseReason, CloseWanted, Deadline, Phase};
+use super::connection::websocket::PING;
+use super::connection::{CloseReason, Deadline, Phase};
 use super::handle::Slot;
-use super::handler::{Answer, Context, Handler, Message};
-use super::ledger::Resource;
+use super::handler::Handler;
 use super::limits::INPUT_BYTES_MAX;
 use super::net::{Net, Stream};
 
@@ -73,7 +76,8 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
         self.settle(slot);
     }
 
-    /// Leaves a connection for now: back on the ready list if more can be done, and with a deadline.
+    /// Leaves a connection for now: back on the ready list if more can be done, and with a
+    /// deadline.
     pub(super) fn settle(&mut self, slot: Slot) {
         let connection = &self.core.connections[slot as usize];
         if connection.has_work(&self.core.limits) {
@@ -236,221 +240,6 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
         }
     }
 
-    /// Parses a request head and answers it. `Taken::All` means that more bytes are needed.
-    fn take_head(
-        &mut self,
-        slot: Slot,
-        rest: &mut &[u8],
-        can_park: bool,
-        budget: &mut Budget,
-    ) -> Taken {
-        let mut fields = Fields::new();
-        match head::parse(rest, &mut fields, self.core.limits.target_bytes_max) {
-            Ok(Head::Partial) if rest.len() >= INPUT_BYTES_MAX => {
-                let error = head::overflow(rest);
-                self.refuse(slot, CloseReason::BadRequest, error);
-                Taken::Some
-            }
-            Ok(Head::Partial) => Taken::All,
-            Ok(Head::Complete(request, length)) => {
-                budget.messages -= 1;
-                let is_last = length == rest.len();
-                self.answer(slot, &request, is_last || can_park);
-                *rest = &rest[length..];
-                Taken::Some
-            }
-            Err(error) => {
-                self.refuse(slot, CloseReason::BadRequest, error);
-                Taken::Some
-            }
-        }
-    }
-
-    fn answer(&mut self, slot: Slot, request: &Request<'_>, may_follow: bool) {
-        self.core.stats.requests += 1;
-        let handle = self.core.at(slot).handle;
-        let mut context = Context::new(&mut self.core, &self.clock);
-        match self.handler.request(&mut context, handle, request) {
-            Answer::Respond(response) => {
-                let keep_alive = may_follow && request.keeps_alive() && !self.core.is_draining;
-                self.respond(slot, response, keep_alive, request.method() == "HEAD");
-                let now = self.core.now;
-                self.core.at(slot).enter(Phase::Reply, now);
-            }
-            Answer::Upgrade { .. } if self.core.is_draining => {
-                self.refuse(slot, CloseReason::Shutdown, DRAINING);
-            }
-            Answer::Upgrade { protocol } => match request.websocket_key() {
-                Ok(key) => self.upgrade(slot, request, key, protocol),
-                Err(error) => self.refuse(slot, CloseReason::BadRequest, error),
-            },
-        }
-    }
-
-    fn upgrade(
-        &mut self,
-        slot: Slot,
-        request: &Request<'_>,
-        key: &str,
-        protocol: Option<&'static str>,
-    ) {
-        let (now, message_bytes_max) = (self.core.now, self.core.limits.message_bytes_max);
-        let connection = self.core.at(slot);
-        response::write_switching(connection.outbox.control(), key, protocol);
-        connection.websocket = Some(Box::new(WebSocket::new(message_bytes_max)));
-        connection.enter(Phase::Open, now);
-        connection.is_member = true;
-        let handle = connection.handle;
-        self.core.ledger.open(Resource::Member);
-        let mut context = Context::new(&mut self.core, &self.clock);
-        self.handler.open(&mut context, handle, request);
-    }
-
-    /// Queues an answer.
-    fn respond(&mut self, slot: Slot, response: Response, keep_alive: bool, is_head: bool) {
-        let wall = self.clock.wall();
-        let connection = self.core.at(slot);
-        connection.keep_alive = keep_alive;
-        let body = response.write_head(connection.outbox.control(), keep_alive, wall);
-        if let Some(body) = body.filter(|_| !is_head) {
-            connection.outbox.push_reply(body);
-        }
-    }
-
-    /// Answers with a refusal after which nothing more is read as a request.
-    pub(super) fn refuse(&mut self, slot: Slot, reason: CloseReason, error: HeadError) {
-        let mut response = Response::text(error.status, error.reason);
-        if error.status == 426 {
-            response = response.with("Upgrade", "websocket").with("Sec-WebSocket-Version", "13");
-        }
-        if error.status == 503 {
-            response = response.with("Retry-After", "1");
-        }
-        self.respond(slot, response, false, false);
-        let now = self.core.now;
-        let connection = self.core.at(slot);
-        connection.cause.get_or_insert(reason);
-        connection.enter(Phase::Draining, now);
-    }
-
-    /// Reads frames and hands messages to the handler.
-    fn take_frames(
-        &mut self,
-        slot: Slot,
-        rest: &mut &[u8],
-        can_park: bool,
-        budget: &mut Budget,
-    ) -> Taken {
-        let connection = self.core.at(slot);
-        let mut websocket = connection.websocket.take().expect("an open WebSocket has its state");
-        let mut control = mem::take(&mut self.control);
-        let mut taken = Taken::All;
-        loop {
-            let stop = budget.is_spent()
-                || !self.core.connections[slot as usize].wants_input(&self.core.limits);
-            if stop && can_park {
-                taken = Taken::Some;
-                break;
-            }
-            let received = websocket.read(rest, &mut control);
-            if matches!(received, Received::Nothing) {
-                break;
-            }
-            budget.messages = budget.messages.saturating_sub(1);
-            if self.receive(slot, received, &mut control) {
-                *rest = &[];
-                break;
-            }
-        }
-        control.clear();
-        self.control = control;
-        self.core.at(slot).websocket = Some(websocket);
-        taken
-    }
-
-    /// Acts on what was received. Says whether the WebSocket's input is over.
-    fn receive(&mut self, slot: Slot, received: Received, control: &mut Vec<u8>) -> bool {
-        match received {
-            Received::Nothing => {}
-            Received::Control => {
-                self.core.at(slot).outbox.control().append(control);
-            }
-            Received::Text(text) => self.hand_over(slot, Message::Text(&text)),
-            Received::Binary(bytes) => self.hand_over(slot, Message::Binary(&bytes)),
-            Received::Closed(code) => {
-                log::debug!("connection={} close_code={code:?}", self.core.at(slot).handle);
-                self.end_websocket(slot, CloseReason::PeerClosed, control);
-                return true;
-            }
-            Received::Failed(failure) => {
-                let reason = match failure.code() {
-                    1009 => CloseReason::TooBig,
-                    _ => CloseReason::ProtocolError,
-                };
-                self.end_websocket(slot, reason, control);
-                return true;
-            }
-        }
-        false
-    }
-
-    /// Gives a message to the handler, unless the WebSocket is already on its way out.
-    fn hand_over(&mut self, slot: Slot, message: Message<'_>) {
-        let connection = self.core.at(slot);
-        if connection.phase() != Phase::Open || connection.close_wanted.is_some() {
-            return;
-        }
-        let handle = connection.handle;
-        self.core.stats.messages += 1;
-        let mut context = Context::new(&mut self.core, &self.clock);
-        self.handler.message(&mut context, handle, message);
-    }
-
-    /// The close handshake is over, or has failed: what is owed goes out, last of all.
-    fn end_websocket(&mut self, slot: Slot, reason: CloseReason, control: &mut Vec<u8>) {
-        self.leave(slot, reason);
-        let now = self.core.now;
-        let connection = self.core.at(slot);
-        // Nothing is owed when the peer has answered our own close frame.
-        if !control.is_empty() {
-            connection.outbox.seal(control);
-        }
-        connection.cause.get_or_insert(reason);
-        connection.enter(Phase::Draining, now);
-    }
-
-    /// Begins the closing handshake that the handler has asked for.
-    fn close_if_wanted(&mut self, slot: Slot) {
-        let Some(wanted) = self.core.at(slot).close_wanted.take() else { return };
-        if self.core.at(slot).phase() == Phase::Open {
-            self.close(slot, wanted);
-        }
-    }
-
-    /// Begins the closing handshake from our side.
-    pub(super) fn close(&mut self, slot: Slot, wanted: CloseWanted) {
-        self.leave(slot, wanted.reason);
-        let now = self.core.now;
-        let connection = self.core.at(slot);
-        let mut control = Vec::new();
-        let websocket = connection.websocket.as_mut().expect("an open WebSocket has its state");
-        websocket.close(wanted.code, wanted.text, &mut control);
-        connection.outbox.seal(&mut control);
-        connection.cause.get_or_insert(wanted.reason);
-        connection.enter(Phase::Closing, now);
-    }
-
-    /// Tells the handler, once, that a WebSocket is open no more.
-    pub(super) fn leave(&mut self, slot: Slot, reason: CloseReason) {
-        let connection = self.core.at(slot);
-        if mem::take(&mut connection.is_member) {
-            let handle = connection.handle;
-            self.core.ledger.close(Resource::Member);
-            let mut context = Context::new(&mut self.core, &self.clock);
-            self.handler.closed(&mut context, handle, reason);
-        }
-    }
-
     /// Throws away what a refused peer still sends, up to a limit.
     fn discard(&mut self, slot: Slot, length: usize) {
         let linger_bytes_max = self.core.limits.linger_bytes_max;
@@ -458,73 +247,6 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
         connection.lingered_bytes += length;
         if connection.lingered_bytes > linger_bytes_max {
             self.doom(slot, CloseReason::Finished);
-        }
-    }
-
-    /// Writes what a connection has to send, as far as the peer takes it: the one road to a socket.
-    pub(super) fn write_out(&mut self, slot: Slot) {
-        let now = self.core.now;
-        let mut room = self.core.limits.write_bytes_per_turn;
-        let mut moved = false;
-        let stream = self.streams[slot as usize].as_mut().expect("an occupied slot has a stream");
-        let stats = &mut self.core.stats;
-        let connection =
-            self.core.connections.get_mut(slot as usize).expect("the slot was found occupied");
-        let mut failed = None;
-        while connection.phase() != Phase::Dead
-            && connection.writable
-            && room > 0
-            && !connection.outbox.is_empty()
-        {
-            stats.writes += 1;
-            match connection.outbox.with_slices(|slices| stream.write_vectored(slices)) {
-                Ok(0) => failed = Some(CloseReason::Failed),
-                Ok(length) => {
-                    let completed = connection.outbox.advance(length);
-                    connection.note_frames(completed, now);
-                    stats.frames_sent += completed as u64;
-                    stats.bytes_written += length as u64;
-                    room = room.saturating_sub(length);
-                    moved = true;
-                }
-                Err(error) => match error.kind() {
-                    io::ErrorKind::WouldBlock => connection.writable = false,
-                    io::ErrorKind::Interrupted => {}
-                    kind => failed = Some(reason_of(kind)),
-                },
-            }
-            if failed.is_some() {
-                break;
-            }
-        }
-        connection.note_written(moved, now);
-        match failed {
-            Some(reason) => self.doom(slot, reason),
-            None => self.note_sent(slot),
-        }
-    }
-
-    /// Moves on when everything is sent.
-    fn note_sent(&mut self, slot: Slot) {
-        let now = self.core.now;
-        let connection = self.core.at(slot);
-        if !connection.outbox.is_empty() {
-            return;
-        }
-        match connection.phase() {
-            Phase::Reply if connection.keep_alive => connection.enter(Phase::Head, now),
-            Phase::Reply | Phase::Draining => {
-                connection.cause.get_or_insert(CloseReason::Finished);
-                connection.enter(Phase::Lingering, now);
-                connection.input_due = false;
-                let stream = self.streams[slot as usize].as_mut();
-                // Fails when the peer is gone, which the next read will find.
-                let _ = stream.expect("an occupied slot has a stream").shutdown_write();
-                if let Some(input) = self.core.at(slot).input.take() {
-                    self.core.return_input_buffer(input);
-                }
-            }
-            _ => {}
         }
     }
 
@@ -555,6 +277,7 @@ fn keeps_input(phase: Phase) -> bool {
     matches!(phase, Phase::Head | Phase::Reply | Phase::Open | Phase::Closing)
 }
 
+/// What an error of the network means.
 fn reason_of(kind: io::ErrorKind) -> CloseReason {
     match kind {
         io::ErrorKind::ConnectionReset
@@ -563,11 +286,3 @@ fn reason_of(kind: io::ErrorKind) -> CloseReason {
         _ => CloseReason::Failed,
     }
 }
-
-/// The refusal of a peer that there is no room for.
-pub(super) const NO_ROOM: HeadError =
-    HeadError { status: 503, reason: "no room for another connection; try again" };
-
-const DRAINING: HeadError = HeadError { status: 503, reason: "the server is stopping" };
-
-const SLOW_HEAD: HeadError = HeadError { status: 408, reason: "the request head took too long" };

@@ -1,9 +1,10 @@
 //! Named jobs on the wheel.
 //!
-//! Whatever happens later or again and again, other than a connection's own deadline, is a task with
-//! a name: the tick, the accept retry, the end of a drain. A repeating task keeps to a grid: its next
-//! run is the first grid point after now, so it neither drifts nor runs a burst after a pause; the
-//! points it missed are counted. The table owns no timer; the engine arms one for each task.
+//! Whatever happens later or again and again, other than a connection's own deadline, is a task
+//! with a name: the tick, the accept retry, the end of a drain. A repeating task keeps to a grid:
+//! its next run is the first grid point after now, so it neither drifts nor runs a burst after a
+//! pause; the points it missed are counted. The table owns no timer; the engine arms one for each
+//! task.
 
 use std::time::Duration;
 
@@ -136,7 +137,8 @@ impl Tasks {
     }
 }
 
-/// The first point of the grid `due + n x period` after `now`, and how many points were passed over.
+/// The first point of the grid `due + n x period` after `now`, and how many points were passed
+/// over.
 fn next_on_grid(due: Tick, period: Duration, now: Tick) -> (Tick, u64) {
     let period_nanos = u64::try_from(period.as_nanos()).unwrap_or(u64::MAX).max(1);
     let late_nanos = now.as_nanos().saturating_sub(due.as_nanos());

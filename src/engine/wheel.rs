@@ -1,10 +1,10 @@
 //! The timer wheel: when something must happen, without looking at everything that waits.
 //!
-//! Hierarchical, after Varghese and Lauck: five levels of 64 slots, each level 64 times coarser than
-//! the one below. Inserting and cancelling take constant time; an entry moves down a level at most
-//! four times before it fires. Everything is in one vector that is made at the start: entries are
-//! linked by index, and free ones form a list. Time is rounded up to granules of 4.2 ms: a timer
-//! never fires early, and at most one granule late. Imports the clock's [`Tick`].
+//! Hierarchical, after Varghese and Lauck: five levels of 64 slots, each level 64 times coarser
+//! than the one below. Inserting and cancelling take constant time; an entry moves down a level at
+//! most four times before it fires. Everything is in one vector that is made at the start: entries
+//! are linked by index, and free ones form a list. Time is rounded up to granules of 4.2 ms: a
+//! timer never fires early, and at most one granule late. Imports the clock's [`Tick`].
 
 use super::clock::Tick;
 
@@ -86,8 +86,8 @@ impl<K: Copy> Wheel<K> {
 
     /// Sets a timer. `None` when the wheel is full.
     ///
-    /// A time that has passed fires with the next pop; one that is set while timers are being popped
-    /// too, so a caller that always sets another due one would never be done.
+    /// A time that has passed fires with the next pop; one that is set while timers are being
+    /// popped too, so a caller that always sets another due one would never be done.
     pub fn insert(&mut self, when: Tick, key: K) -> Option<TimerId> {
         let index = self.take_free()?;
         let entry = &mut self.entries[index as usize];

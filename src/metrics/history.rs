@@ -2,10 +2,10 @@
 //!
 //! Owns the raw tier: one ring of timestamps and, for each scalar path, one ring of 16-bit values.
 //! Rows stand one step apart: a tick that was missed is a row without values, so that a position is
-//! a time. Wall time only labels rows; it never decides where one goes backwards.
-//! Promises: at most [`SERIES_MAX`] series; no allocation while the set of rows in the snapshot stays
-//! the same; timestamps never fall, even when the wall clock does.
-//! May import: `definition`, `snapshot`, `selected` (how numbers are written).
+//! a time. Wall time only labels rows; it never decides where one goes backwards. Promises: at most
+//! [`SERIES_MAX`] series; no allocation while the set of rows in the snapshot stays the same;
+//! timestamps never fall, even when the wall clock does. May import: `definition`, `snapshot`,
+//! `selected` (how numbers are written).
 
 mod decimal;
 mod query;

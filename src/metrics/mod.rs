@@ -1,10 +1,8 @@
 //! What is measured: the host's vital signs, their short history and the facts that do not change.
 //!
 //! Owns [`MetricsService`], which samples on each tick and answers reads between ticks from a cache
-//! that lives for one interval.
-//! Promises: no clock of its own (every call takes the time), no sockets, and on Linux no allocation
-//! in a steady tick.
-//! May import: nothing of `engine` or `app`.
+//! that lives for one interval. Promises: no clock of its own (every call takes the time), no
+//! sockets, and on Linux no allocation in a steady tick. May import: nothing of `engine` or `app`.
 
 pub mod definition;
 pub mod facts;

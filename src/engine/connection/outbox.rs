@@ -2,9 +2,10 @@
 //!
 //! An outbox holds what one connection still has to be sent, in lanes that are written in a fixed
 //! order: the frame that has been begun, control bytes, replies, state frames. Only whole frames
-//! enter, so the order of bytes on the wire is the order of lanes. A close frame is the last reply. Replies are bounded by the
-//! reader's gate (nothing more is read from a peer that does not take its answers); a state frame
-//! replaces the one before it on its channel: a slow reader holds two pointers, never a queue.
+//! enter, so the order of bytes on the wire is the order of lanes. A close frame is the last reply.
+//! Replies are bounded by the reader's gate (nothing more is read from a peer that does not take
+//! its answers); a state frame replaces the one before it on its channel: a slow reader holds two
+//! pointers, never a queue.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;

@@ -1,9 +1,9 @@
 //! Reading history: a whole ring for drawing, or a window of it reduced to points.
 //!
-//! Owns the two views and how they are written, as JSON or CSV.
-//! Promises: positions are times in `Recent`; in `Series` a gap stays a gap (a bucket without values
-//! is left out); buckets keep their borders as time moves on, so that a chart does not shimmer.
-//! May import: `history`, `definition`, `selected` (how numbers are written).
+//! Owns the two views and how they are written, as JSON or CSV. Promises: positions are times in
+//! `Recent`; in `Series` a gap stays a gap (a bucket without values is left out); buckets keep
+//! their borders as time moves on, so that a chart does not shimmer. May import: `history`,
+//! `definition`, `selected` (how numbers are written).
 
 use std::io::Write;
 use std::ops::Range;
@@ -175,7 +175,8 @@ impl History {
     }
 }
 
-/// An iterator that serialises as a sequence; serde asks for `&self`, hence a function that makes it.
+/// An iterator that serialises as a sequence; serde asks for `&self`, hence a function that makes
+/// it.
 struct Sequence<F>(F);
 
 impl<F: Fn() -> I, I: Iterator<Item: Serialize>> Serialize for Sequence<F> {
@@ -184,8 +185,9 @@ impl<F: Fn() -> I, I: Iterator<Item: Serialize>> Serialize for Sequence<F> {
     }
 }
 
-/// The fewest rows a point, so that `rows` make at most `points` points. Borders lie at multiples of
-/// the stride, not at the start of the window, which may cost one point more than the division says.
+/// The fewest rows a point, so that `rows` make at most `points` points. Borders lie at multiples
+/// of the stride, not at the start of the window, which may cost one point more than the division
+/// says.
 fn stride(rows: &Range<u64>, points: u64) -> u64 {
     let points = points.max(1);
     let mut stride = (rows.end - rows.start).div_ceil(points).max(1);

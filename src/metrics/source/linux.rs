@@ -2,9 +2,9 @@
 //!
 //! Owns one descriptor for each file that is read at every tick, and one buffer for all of them.
 //! Promises: no allocation in a steady tick; a file that is missing or cannot be parsed costs its
-//! own figures only, is logged once and tried again every 30 s. What costs more than a read (mounts,
-//! block devices, counting processes) has a slower cadence. The root is injectable for tests.
-//! May import: the data model, `rates`.
+//! own figures only, is logged once and tried again every 30 s. What costs more than a read
+//! (mounts, block devices, counting processes) has a slower cadence. The root is injectable for
+//! tests. May import: the data model, `rates`.
 
 mod disks;
 mod file;
@@ -170,34 +170,4 @@ fn count_processes(proc: &Path) -> Option<f64> {
 }
 
 #[cfg(test)]
-mod arbitrary;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn this_host_has_plausible_figures_at_the_second_reading() {
-        let (mut linux, mut snapshot) = (Linux::new(), Snapshot::default());
-        linux.read(Duration::ZERO, &mut snapshot);
-        assert_eq!(snapshot.cpu.usage, None, "a rate needs two readings");
-        std::hint::black_box((0..20_000_000u64).map(std::hint::black_box).sum::<u64>());
-        linux.read(Duration::from_millis(100), &mut snapshot);
-        assert!(snapshot.memory.total.is_some_and(|total| total > 1e6));
-        assert!(snapshot.memory.usage.is_some_and(|usage| (0.0..=100.0).contains(&usage)));
-        assert!(snapshot.cpu.usage.is_none_or(|usage| (0.0..=100.0).contains(&usage)));
-        assert!(snapshot.load.one.is_some() && snapshot.system.uptime_s.is_some());
-        assert!(snapshot.system.processes.is_some_and(|count| count >= 1.0));
-        assert!(!snapshot.filesystems.is_empty());
-    }
-
-    #[test]
-    fn a_host_without_proc_gives_nothing_and_does_no_harm() {
-        let mut linux = Linux::at(Path::new("/nonexistent"));
-        let mut snapshot = Snapshot::default();
-        for second in 0..3 {
-            linux.read(Duration::from_secs(second), &mut snapshot);
-        }
-        assert_eq!(snapshot, Snapshot::default());
-    }
-}
+mod tests;

@@ -1,7 +1,7 @@
 //! Any system that sysinfo knows: what it gives, and nothing for the rest.
 //!
-//! Compiled and tested on Linux too, where it is not used. Promises no figure that sysinfo makes up:
-//! its first processor usage is an average since boot and is left out.
+//! Compiled and tested on Linux too, where it is not used. Promises no figure that sysinfo makes
+//! up: its first processor usage is an average since boot and is left out.
 
 use std::time::Duration;
 

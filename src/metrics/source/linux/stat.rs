@@ -98,8 +98,8 @@ impl Stat {
         self.cores[core] = times;
     }
 
-    /// The first core's frequency: most hosts scale all cores together, and a read a core would cost
-    /// a large host more than everything else.
+    /// The first core's frequency: most hosts scale all cores together, and a read a core would
+    /// cost a large host more than everything else.
     fn read_frequency(&mut self, now: Duration, buffer: &mut Vec<u8>) -> Option<f64> {
         let bytes = self.frequency.as_mut()?.read(now, buffer)?;
         let kilohertz = text::words(bytes).next().and_then(text::number)?;

@@ -1,5 +1,6 @@
-//! Whatever the kernel's files say, reading them does no harm. Each case spoils plausible files, or
-//! replaces them by bytes without any sense, and reads the whole host from them twice.
+//! This host, hosts without files, and files that say anything: reading them does no harm. A case
+//! of the last kind spoils plausible files, or replaces them by bytes without any sense, and reads
+//! the whole host from them twice.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -137,6 +138,31 @@ fn figures(snapshot: &Snapshot) -> Vec<(String, Unit, f64)> {
         }
     }
     found
+}
+
+#[test]
+fn this_host_has_plausible_figures_at_the_second_reading() {
+    let (mut linux, mut snapshot) = (Linux::new(), Snapshot::default());
+    linux.read(Duration::ZERO, &mut snapshot);
+    assert_eq!(snapshot.cpu.usage, None, "a rate needs two readings");
+    std::hint::black_box((0..20_000_000u64).map(std::hint::black_box).sum::<u64>());
+    linux.read(Duration::from_millis(100), &mut snapshot);
+    assert!(snapshot.memory.total.is_some_and(|total| total > 1e6));
+    assert!(snapshot.memory.usage.is_some_and(|usage| (0.0..=100.0).contains(&usage)));
+    assert!(snapshot.cpu.usage.is_none_or(|usage| (0.0..=100.0).contains(&usage)));
+    assert!(snapshot.load.one.is_some() && snapshot.system.uptime_s.is_some());
+    assert!(snapshot.system.processes.is_some_and(|count| count >= 1.0));
+    assert!(!snapshot.filesystems.is_empty());
+}
+
+#[test]
+fn a_host_without_proc_gives_nothing_and_does_no_harm() {
+    let mut linux = Linux::at(Path::new("/nonexistent"));
+    let mut snapshot = Snapshot::default();
+    for second in 0..3 {
+        linux.read(Duration::from_secs(second), &mut snapshot);
+    }
+    assert_eq!(snapshot, Snapshot::default());
 }
 
 #[test]

@@ -1,0 +1,133 @@
+//! An open WebSocket: its messages to the handler, and the closing handshake from either side.
+
+use std::mem;
+
+use super::{Budget, Taken};
+use crate::engine::Engine;
+use crate::engine::clock::Clock;
+use crate::engine::connection::websocket::Received;
+use crate::engine::connection::{CloseReason, CloseWanted, Phase};
+use crate::engine::handle::Slot;
+use crate::engine::handler::{Context, Handler, Message};
+use crate::engine::ledger::Resource;
+use crate::engine::net::Net;
+
+impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
+    /// Reads frames and hands messages to the handler.
+    pub(super) fn take_frames(
+        &mut self,
+        slot: Slot,
+        rest: &mut &[u8],
+        can_park: bool,
+        budget: &mut Budget,
+    ) -> Taken {
+        let connection = self.core.at(slot);
+        let mut websocket = connection.websocket.take().expect("an open WebSocket has its state");
+        let mut control = mem::take(&mut self.control);
+        let mut taken = Taken::All;
+        loop {
+            let stop = budget.is_spent()
+                || !self.core.connections[slot as usize].wants_input(&self.core.limits);
+            if stop && can_park {
+                taken = Taken::Some;
+                break;
+            }
+            let received = websocket.read(rest, &mut control);
+            if matches!(received, Received::Nothing) {
+                break;
+            }
+            budget.messages = budget.messages.saturating_sub(1);
+            if self.receive(slot, received, &mut control) {
+                *rest = &[];
+                break;
+            }
+        }
+        control.clear();
+        self.control = control;
+        self.core.at(slot).websocket = Some(websocket);
+        taken
+    }
+
+    /// Acts on what was received. Says whether the WebSocket's input is over.
+    fn receive(&mut self, slot: Slot, received: Received, control: &mut Vec<u8>) -> bool {
+        match received {
+            Received::Nothing => {}
+            Received::Control => {
+                self.core.at(slot).outbox.control().append(control);
+            }
+            Received::Text(text) => self.hand_over(slot, Message::Text(&text)),
+            Received::Binary(bytes) => self.hand_over(slot, Message::Binary(&bytes)),
+            Received::Closed(code) => {
+                log::debug!("connection={} close_code={code:?}", self.core.at(slot).handle);
+                self.end_websocket(slot, CloseReason::PeerClosed, control);
+                return true;
+            }
+            Received::Failed(failure) => {
+                let reason = match failure.code() {
+                    1009 => CloseReason::TooBig,
+                    _ => CloseReason::ProtocolError,
+                };
+                self.end_websocket(slot, reason, control);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Gives a message to the handler, unless the WebSocket is already on its way out.
+    fn hand_over(&mut self, slot: Slot, message: Message<'_>) {
+        let connection = self.core.at(slot);
+        if connection.phase() != Phase::Open || connection.close_wanted.is_some() {
+            return;
+        }
+        let handle = connection.handle;
+        self.core.stats.messages += 1;
+        let mut context = Context::new(&mut self.core, &self.clock);
+        self.handler.message(&mut context, handle, message);
+    }
+
+    /// The close handshake is over, or has failed: what is owed goes out, last of all.
+    fn end_websocket(&mut self, slot: Slot, reason: CloseReason, control: &mut Vec<u8>) {
+        self.leave(slot, reason);
+        let now = self.core.now;
+        let connection = self.core.at(slot);
+        // Nothing is owed when the peer has answered our own close frame.
+        if !control.is_empty() {
+            connection.outbox.seal(control);
+        }
+        connection.cause.get_or_insert(reason);
+        connection.enter(Phase::Draining, now);
+    }
+
+    /// Begins the closing handshake that the handler has asked for.
+    pub(super) fn close_if_wanted(&mut self, slot: Slot) {
+        let Some(wanted) = self.core.at(slot).close_wanted.take() else { return };
+        if self.core.at(slot).phase() == Phase::Open {
+            self.close(slot, wanted);
+        }
+    }
+
+    /// Begins the closing handshake from our side.
+    pub(in crate::engine) fn close(&mut self, slot: Slot, wanted: CloseWanted) {
+        self.leave(slot, wanted.reason);
+        let now = self.core.now;
+        let connection = self.core.at(slot);
+        let mut control = Vec::new();
+        let websocket = connection.websocket.as_mut().expect("an open WebSocket has its state");
+        websocket.close(wanted.code, wanted.text, &mut control);
+        connection.outbox.seal(&mut control);
+        connection.cause.get_or_insert(wanted.reason);
+        connection.enter(Phase::Closing, now);
+    }
+
+    /// Tells the handler, once, that a WebSocket is open no more.
+    pub(in crate::engine) fn leave(&mut self, slot: Slot, reason: CloseReason) {
+        let connection = self.core.at(slot);
+        if mem::take(&mut connection.is_member) {
+            let handle = connection.handle;
+            self.core.ledger.close(Resource::Member);
+            let mut context = Context::new(&mut self.core, &self.clock);
+            self.handler.closed(&mut context, handle, reason);
+        }
+    }
+}
