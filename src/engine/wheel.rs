@@ -51,9 +51,12 @@ struct Entry<K> {
 struct List {
     first: u32,
     last: u32,
+    /// No entry is due before this granule; exact unless one has been cancelled. With it a wait goes
+    /// to the timer itself, not first to the granule at which its slot would move down a level.
+    earliest: u64,
 }
 
-const EMPTY: List = List { first: NONE, last: NONE };
+const EMPTY: List = List { first: NONE, last: NONE, earliest: u64::MAX };
 
 /// Timers with keys of type `K`.
 #[derive(Debug)]
@@ -109,13 +112,14 @@ impl<K: Copy> Wheel<K> {
         self.release(id.index)
     }
 
-    /// The instant by which to look again: never later than the earliest timer, but perhaps
-    /// earlier, when entries must move down a level. `None` when nothing waits.
+    /// The instant by which to look again: that of the earliest timer, rounded up to its granule, or
+    /// of an earlier one that was cancelled. `None` when nothing waits.
     pub fn next_deadline(&self) -> Option<Tick> {
         if self.lists[EXPIRED].first != NONE {
             return Some(instant(self.elapsed));
         }
-        self.next_slot().map(|(_, _, granule)| instant(granule))
+        let (level, slot, _) = self.next_slot()?;
+        Some(instant(self.lists[level * SLOTS + slot].earliest))
     }
 
     /// Takes out one timer that is due at `now`, the earliest granule first. Call until `None`.
@@ -169,6 +173,7 @@ impl<K: Copy> Wheel<K> {
                 assert!(entry.list as usize == number, "an entry is not in the list it names");
                 assert!(entry.previous == previous, "a link leads only one way");
                 assert!(number == EXPIRED || entry.due > self.elapsed, "an entry was passed over");
+                assert!(entry.due >= list.earliest, "an entry is due before its list");
                 seen += 1;
                 (previous, index) = (index, entry.next);
             }
@@ -209,10 +214,11 @@ impl<K: Copy> Wheel<K> {
 
     /// Links an entry into the list where it belongs as seen from `elapsed`.
     fn place(&mut self, index: u32) {
-        let number = list_for(self.elapsed, self.entries[index as usize].due);
+        let (number, due) = list_for(self.elapsed, self.entries[index as usize].due);
         let list = &mut self.lists[number];
         let last = list.last;
         list.last = index;
+        list.earliest = list.earliest.min(due);
         if last == NONE {
             list.first = index;
         } else {
@@ -236,8 +242,11 @@ impl<K: Copy> Wheel<K> {
             NONE => self.lists[number].last = previous,
             _ => self.entries[next as usize].previous = previous,
         }
-        if number < EXPIRED && self.lists[number].first == NONE {
-            self.occupied[number / SLOTS] &= !(1 << (number % SLOTS));
+        if self.lists[number].first == NONE {
+            self.lists[number] = EMPTY;
+            if number < EXPIRED {
+                self.occupied[number / SLOTS] &= !(1 << (number % SLOTS));
+            }
         }
     }
 
@@ -267,11 +276,11 @@ impl<K: Copy> Wheel<K> {
     }
 }
 
-/// The list for an entry due at `due`, as seen from `elapsed`: the level is that of the highest
-/// digit (of six bits) in which the two differ.
-fn list_for(elapsed: u64, due: u64) -> usize {
+/// The list for an entry due at `due`, as seen from `elapsed`, and `due` clamped to what can be
+/// reached: the level is that of the highest digit (of six bits) in which the two differ.
+fn list_for(elapsed: u64, due: u64) -> (usize, u64) {
     if due <= elapsed {
-        return EXPIRED;
+        return (EXPIRED, due);
     }
     // Later than the range: as late as can be, to be looked at again then. One less than the whole
     // range, so that it never falls into the slot of `elapsed` itself.
@@ -279,7 +288,7 @@ fn list_for(elapsed: u64, due: u64) -> usize {
     let due = due.min(elapsed.saturating_add(reach));
     let differing = (elapsed ^ due).ilog2() / SLOT_BITS;
     let level = (differing as usize).min(LEVELS - 1);
-    level * SLOTS + (due >> (SLOT_BITS * level as u32)) as usize % SLOTS
+    (level * SLOTS + (due >> (SLOT_BITS * level as u32)) as usize % SLOTS, due)
 }
 
 /// The last granule that has begun at `tick`.
@@ -467,6 +476,25 @@ mod tests {
                 pop_all(&mut wheel, deadline);
             }
             prop_assert!(wheel.is_empty());
+        }
+
+        #[test]
+        fn the_next_deadline_is_the_earliest_timer_itself(
+            times in prop::collection::vec(1..RANGE * GRANULE_NANOS / 2, 1..20)
+        ) {
+            let mut wheel = Wheel::with_capacity(20, Tick::ZERO);
+            let mut granules: Vec<u64> =
+                times.iter().map(|time| time.div_ceil(GRANULE_NANOS)).collect();
+            for time in times {
+                wheel.insert(nanos(time), 0);
+            }
+            granules.sort_unstable();
+            granules.dedup();
+            for granule in granules {
+                let due = nanos(granule * GRANULE_NANOS);
+                prop_assert_eq!(wheel.next_deadline(), Some(due));
+                prop_assert!(!pop_all(&mut wheel, due).is_empty());
+            }
         }
 
         #[test]

@@ -26,8 +26,9 @@ use self::stat::Stat;
 use super::Source;
 use crate::metrics::snapshot::{Load, Snapshot};
 
-/// How often processes are counted: that walks /proc, which costs more than all files together.
-const PROCESSES_EVERY: Duration = Duration::from_secs(10);
+/// How often processes are counted, which walks /proc, and /proc/vmstat is read, which has a hundred
+/// lines for the one that is wanted: either costs as much as all other files together.
+const COUNTS_EVERY: Duration = Duration::from_secs(10);
 
 /// Reads a Linux host.
 pub struct Linux {
@@ -42,7 +43,14 @@ pub struct Linux {
     disks: Disks,
     networks: Networks,
     filesystems: Filesystems,
-    processes: Cadence<Option<f64>>,
+    counts: Cadence<Counts>,
+}
+
+/// What is counted now and then.
+#[derive(Clone, Copy, Default)]
+struct Counts {
+    processes: Option<f64>,
+    oom_kills: Option<f64>,
 }
 
 /// A value that is looked up now and then and kept in between.
@@ -78,7 +86,7 @@ impl Linux {
         let proc = root.join("proc");
         let held = |path: &str| HeldFile::new(proc.join(path));
         Linux {
-            buffer: Vec::with_capacity(16 * 1024),
+            buffer: Vec::new(),
             stat: Stat::new(&proc, &root.join("sys")),
             load: held("loadavg"),
             memory: held("meminfo"),
@@ -88,7 +96,7 @@ impl Linux {
             disks: Disks::new(&proc, &root.join("sys")),
             networks: Networks::new(&proc, &root.join("sys")),
             filesystems: Filesystems::new(&proc),
-            processes: Cadence::new(PROCESSES_EVERY, None),
+            counts: Cadence::new(COUNTS_EVERY, Counts::default()),
             proc,
         }
     }
@@ -127,13 +135,14 @@ impl Linux {
         let uptime = self.uptime.read(now, &mut self.buffer);
         into.system.uptime_s =
             uptime.and_then(|bytes| text::words(bytes).next().and_then(text::decimal));
-        let vmstat = self.vmstat.read(now, &mut self.buffer);
-        let kills = vmstat.and_then(|bytes| text::value_of(bytes, b"oom_kill"));
-        into.system.oom_kills = kills.map(|kills| kills as f64);
-        if self.processes.is_due(now) {
-            self.processes.value = count_processes(&self.proc);
+        if self.counts.is_due(now) {
+            let vmstat = self.vmstat.read(now, &mut self.buffer);
+            let kills = vmstat.and_then(|bytes| text::value_of(bytes, b"oom_kill"));
+            let oom_kills = kills.map(|kills| kills as f64);
+            self.counts.value = Counts { processes: count_processes(&self.proc), oom_kills };
         }
-        into.system.processes = self.processes.value;
+        let Counts { processes, oom_kills } = self.counts.value;
+        (into.system.processes, into.system.oom_kills) = (processes, oom_kills);
     }
 }
 

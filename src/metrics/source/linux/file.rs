@@ -9,6 +9,9 @@ use std::time::Duration;
 /// How long a file that cannot be opened or read is left alone.
 const RETRY_AFTER: Duration = Duration::from_secs(30);
 
+/// What is read at first: a page, which is what the kernel makes at a time.
+const BYTES_MIN: usize = 4096;
+
 /// The most that is read of one file. /proc/stat of 1,024 cores has about 120 KB.
 const BYTES_MAX: usize = 1 << 20;
 
@@ -25,15 +28,17 @@ impl HeldFile {
         HeldFile { path, file: None, retry_at: None, was_logged: false }
     }
 
-    /// The whole content, in `buffer`; `None` when it cannot be had now.
+    /// The whole content, at the front of `buffer`, which grows to the largest file and keeps its
+    /// length: filling it with zeros again for each file would cost more than all the parsing.
+    /// `None` when the file cannot be had now.
     pub fn read<'b>(&mut self, now: Duration, buffer: &'b mut Vec<u8>) -> Option<&'b [u8]> {
         if self.retry_at.is_some_and(|retry_at| now < retry_at) {
             return None;
         }
         match self.try_read(buffer) {
-            Ok(()) => {
+            Ok(length) => {
                 self.retry_at = None;
-                Some(buffer)
+                Some(&buffer[..length])
             }
             Err(error) => {
                 self.file = None;
@@ -47,7 +52,7 @@ impl HeldFile {
         }
     }
 
-    fn try_read(&mut self, buffer: &mut Vec<u8>) -> io::Result<()> {
+    fn try_read(&mut self, buffer: &mut Vec<u8>) -> io::Result<usize> {
         let file = match &mut self.file {
             Some(file) => file,
             none => none.insert(File::open(&self.path)?),
@@ -56,30 +61,27 @@ impl HeldFile {
     }
 }
 
-/// Reads until the end. Files of /proc are made a page at a time: one read can give a part, and a
+/// Reads until the end and gives the length. Files of /proc are made a page at a time: one read can give a part, and a
 /// file that has grown past the buffer would be cut off.
 fn read_to_end(
     mut read_at: impl FnMut(&mut [u8], u64) -> io::Result<usize>,
     buffer: &mut Vec<u8>,
-) -> io::Result<()> {
+) -> io::Result<usize> {
     let mut length = 0;
-    buffer.resize(buffer.capacity().max(4096), 0);
     loop {
         if length == buffer.len() {
             if length >= BYTES_MAX {
                 return Err(io::Error::other("the file is larger than any that is known"));
             }
-            buffer.resize(2 * length, 0);
+            buffer.resize((2 * length).max(BYTES_MIN), 0);
         }
         match read_at(&mut buffer[length..], length as u64) {
-            Ok(0) => break,
+            Ok(0) => return Ok(length),
             Ok(read) => length += read,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }
-    buffer.truncate(length);
-    Ok(())
 }
 
 #[cfg(test)]
@@ -96,8 +98,8 @@ mod tests {
             into[..length].copy_from_slice(&rest[..length]);
             Ok(length)
         };
-        read_to_end(pieces, &mut buffer).unwrap();
-        assert!(buffer == content);
+        let length = read_to_end(pieces, &mut buffer).unwrap();
+        assert!(buffer[..length] == content);
     }
 
     #[test]
