@@ -39,8 +39,13 @@ impl Listen {
         }
         let (host, port) = text.rsplit_once(':').unwrap_or_default();
         let is_bracketed = host.starts_with('[') && host.ends_with(']');
-        if host.is_empty() || port.parse::<u16>().is_err() || (host.contains(':') && !is_bracketed)
-        {
+        // What can only be meant as a number is not left to a resolver to find wrong.
+        let is_numeric = is_bracketed || host.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+        let is_wrong = match is_numeric {
+            true => text.parse::<SocketAddr>().is_err(),
+            false => host.contains(':') || port.parse::<u16>().is_err(),
+        };
+        if is_wrong {
             return Err(format!(
                 "\"{text}\" is not an address: write host:port, [v6]:port or unix:/path"
             ));
@@ -58,7 +63,7 @@ impl Listen {
             Listen::Tcp(text) => {
                 let addresses = text
                     .to_socket_addrs()
-                    .map_err(|error| format!("cannot resolve {text}: {error}"))?;
+                    .map_err(|error| format!("the name cannot be resolved: {error}"))?;
                 Ok(addresses.map(ListenAddress::Tcp).collect())
             }
         }
@@ -174,7 +179,19 @@ mod tests {
         for text in ["127.0.0.1:8485", "[::1]:0", "localhost:80", "unix:/run/vitald.sock"] {
             assert_eq!(Listen::parse(text).unwrap().to_string(), text);
         }
-        for text in ["8485", "127.0.0.1", "::1:80", ":80", "h:70000", "unix:", ""] {
+        for text in [
+            "8485",
+            "127.0.0.1",
+            "::1:80",
+            ":80",
+            "h:70000",
+            "unix:",
+            "",
+            "256.0.0.1:80",
+            "[::g]:80",
+            "[]:80",
+            "1.2.3:80",
+        ] {
             assert!(Listen::parse(text).unwrap_err().contains("write "), "{text}");
         }
     }

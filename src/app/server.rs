@@ -70,7 +70,7 @@ impl Server {
         for (listen, address) in &wanted {
             let bound = net.listen(address).map_err(|error| Error::Listen {
                 address: listen.to_string(),
-                cause: error.to_string(),
+                cause: cause_of(&error),
             })?;
             addresses.push(bound);
         }
@@ -143,6 +143,17 @@ impl Server {
     pub fn ledger(&self) -> &Ledger {
         self.engine.ledger()
     }
+}
+
+/// What the system said, with what can be done about it where that is known.
+fn cause_of(error: &io::Error) -> String {
+    let remedy = match error.kind() {
+        io::ErrorKind::AddrInUse => "; stop what listens there or choose another with --listen",
+        io::ErrorKind::AddrNotAvailable => "; this host does not have that address",
+        io::ErrorKind::PermissionDenied => "; choose a port from 1024 up or a directory of yours",
+        _ => "",
+    };
+    format!("{error}{remedy}")
 }
 
 /// Every address that the configuration stands for, checked for who could reach it.
