@@ -33,7 +33,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let address = std::env::args().nth(1).ok_or("usage: echo ADDRESS:PORT")?.parse()?;
     let limits = Limits {
         message_bytes_max: 16 << 20,
-        reply_bytes_max: (16 << 20) + 10,
+        // One echo with its header may wait while the next message is answered.
+        reply_bytes_max: 2 * ((16 << 20) + 10),
         ..Limits::default()
     };
     let mut engine = Engine::with_parts(limits, MioNet::new()?, Monotonic::new(), Echo)?;

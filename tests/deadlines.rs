@@ -29,6 +29,7 @@ const WIDE: usize = 1 << 20;
 struct Probe {
     open: Vec<Handle>,
     ends: Vec<CloseReason>,
+    taken: usize,
 }
 
 impl Handler for Probe {
@@ -50,6 +51,10 @@ impl Handler for Probe {
                 let frame =
                     context.frames().encode(Kind::Text, |out| out.resize(out.len() + 1000, b'x'));
                 context.publish(handle, 0, frame);
+            }
+            Message::Text("flood") => {
+                let frame = Frame::new(Kind::Text, |out| out.resize(out.len() + 100_000, b'x'));
+                self.taken += (0..5).filter(|_| context.reply(handle, frame.clone())).count();
             }
             Message::Text(text) => {
                 let frame = Frame::new(Kind::Text, |out| out.extend_from_slice(text.as_bytes()));
@@ -260,6 +265,26 @@ fn three_thousand_messages_at_once_are_answered_in_order_to_a_narrow_reader() {
     let expected: Vec<u8> =
         (0..3000).flat_map(|index| [b"\x81\x05", payload(index).as_bytes()].concat()).collect();
     assert!(received == expected);
+}
+
+#[test]
+fn answers_beyond_the_limit_are_refused_to_the_handler_until_the_peer_has_taken_some() {
+    let (mut engine, wire) = start();
+    let client = websocket(&mut engine, &wire, 50_000);
+    wire.send(client, &text("flood"));
+    settle(&mut engine);
+    assert_eq!(engine.handler().taken, 2, "256 KiB hold two answers of 100 kB");
+    wire.send(client, &text("flood"));
+    settle(&mut engine);
+    assert_eq!(engine.handler().taken, 2, "the peer is not read while it takes nothing");
+    while !wire.take(client, WIDE).is_empty() {
+        settle(&mut engine);
+    }
+    assert_eq!(
+        engine.handler().taken,
+        3,
+        "beside one that is half on the wire there is room again"
+    );
 }
 
 #[test]

@@ -133,13 +133,16 @@ impl<'a> Context<'a> {
         self.core.get(handle).map(|connection| connection.peer)
     }
 
-    /// Queues an answer to one WebSocket. False when it can no longer be sent: the connection is on
-    /// its way out, or the frame is over [`Limits::reply_bytes_max`].
+    /// Queues an answer to one WebSocket. False when it cannot be sent: the connection is on its
+    /// way out, or with this frame its answers would hold more than [`Limits::reply_bytes_max`].
+    /// While they hold more than half of that, the peer is not read: so whoever answers each
+    /// message with at most the other half is never refused.
     pub fn reply(&mut self, handle: Handle, frame: Frame) -> bool {
-        if frame.len() > self.core.limits.reply_bytes_max {
+        let bytes_max = self.core.limits.reply_bytes_max;
+        let Some(connection) = self.core.sendable(handle) else { return false };
+        if connection.outbox.reply_bytes() + frame.len() > bytes_max {
             return false;
         }
-        let Some(connection) = self.core.sendable(handle) else { return false };
         connection.outbox.push_reply(frame);
         self.core.touch(handle);
         true

@@ -1,12 +1,10 @@
 //! Every bound of the engine, fixed at start.
 //!
 //! Beyond a limit there is a clear refusal, never growth. The limits multiply out to one number,
-//! [`Limits::memory_ceiling`], which is logged at start. Imports only sizes of the structures.
+//! [`Limits::memory_ceiling`] (in `core.rs`, which knows the structures), logged at start. Imports
+//! nothing of the engine.
 
 use std::time::Duration;
-
-use super::connection::Connection;
-use super::connection::websocket::WebSocket;
 
 /// Bytes that one read takes at most, and that a partial request head or bytes left over from a
 /// budget may hold. Half would refuse heads with large cookies; double buys nothing: a head that
@@ -34,7 +32,8 @@ pub struct Limits {
     pub target_bytes_max: usize,
     /// Bytes of a WebSocket message, and of each frame of it.
     pub message_bytes_max: usize,
-    /// Bytes of one answer: an HTTP body or a message to one client.
+    /// Bytes of the answers that one connection is owed: an HTTP body, or messages to one client
+    /// together. A WebSocket is not read while more than half of it waits.
     pub reply_bytes_max: usize,
     /// Bytes of pongs and the like that wait for a peer before it is read no more.
     pub control_bytes_max: usize,
@@ -110,18 +109,6 @@ impl Limits {
         self.slots() + self.tasks_max
     }
 
-    /// Bytes of memory that connections can make the engine hold, all limits reached at once.
-    ///
-    /// `slots x (table entry + control lane) + inputs x 8 KiB + connections x (WebSocket state +
-    /// two messages + one answer)`: two messages, because a fragmented one is collected beside the
-    /// frame that is being received. Frames shared by subscribers come on top and do not grow with
-    /// the number of connections.
-    pub fn memory_ceiling(&self) -> usize {
-        let slot = size_of::<Connection>() + self.control_bytes_max + INPUT_BYTES_MAX;
-        let socket = size_of::<WebSocket>() + 2 * self.message_bytes_max + self.reply_bytes_max;
-        self.slots() * slot + self.inputs_max * INPUT_BYTES_MAX + self.connections_max * socket
-    }
-
     /// Whether the limits make sense together, or a sentence that says what does not.
     pub fn check(&self) -> Result<(), String> {
         if self.connections_max == 0 || self.connections_max > 1_000_000 {
@@ -147,22 +134,6 @@ mod tests {
     #[test]
     fn the_default_limits_make_sense() {
         assert_eq!(Limits::default().check(), Ok(()));
-    }
-
-    #[test]
-    fn the_ceiling_grows_with_each_limit_it_names() {
-        let base = Limits::default().memory_ceiling();
-        let grown = [
-            Limits { connections_max: 257, ..Limits::default() },
-            Limits { refusals_max: 17, ..Limits::default() },
-            Limits { inputs_max: 257, ..Limits::default() },
-            Limits { message_bytes_max: 4097, ..Limits::default() },
-            Limits { reply_bytes_max: 256 * 1024 + 1, ..Limits::default() },
-            Limits { control_bytes_max: 4097, ..Limits::default() },
-        ];
-        for limits in grown {
-            assert!(limits.memory_ceiling() > base, "{limits:?}");
-        }
     }
 
     #[test]

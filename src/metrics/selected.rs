@@ -17,11 +17,14 @@ pub struct Selected<'a> {
     selection: &'a Selection,
 }
 
-impl<'a> Selected<'a> {
-    pub(super) fn new(snapshot: &'a Snapshot, selection: &'a Selection) -> Selected<'a> {
-        Selected { snapshot, selection }
+impl Snapshot {
+    /// This snapshot seen through `selection`, ready to be serialised.
+    pub fn select<'a>(&'a self, selection: &'a Selection) -> Selected<'a> {
+        Selected { snapshot: self, selection }
     }
+}
 
+impl<'a> Selected<'a> {
     /// Writes each topic as an entry of `map`, for a message that has entries of its own.
     pub fn serialize_into<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
         for part in self.selection.parts() {

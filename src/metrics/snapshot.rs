@@ -6,8 +6,6 @@
 //! May import: `definition`, `selection`, `selected`.
 
 use super::definition::{Kind, TOPICS, Topic};
-use super::selected::Selected;
-use super::selection::Selection;
 
 pub use super::definition::{
     Cpu, Disk, Filesystem, Load, Memory, Network, Pressure, Snapshot, System,
@@ -185,11 +183,6 @@ impl Snapshot {
                 record.figure(topic.field(field)?)
             }
         }
-    }
-
-    /// This snapshot seen through `selection`, ready to be serialised.
-    pub fn select<'a>(&'a self, selection: &'a Selection) -> Selected<'a> {
-        Selected::new(self, selection)
     }
 }
 

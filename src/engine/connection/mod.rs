@@ -347,6 +347,7 @@ impl Connection {
             Phase::Open => {
                 self.close_wanted.is_none()
                     && !self.outbox.is_full_of_replies()
+                    && self.outbox.reply_bytes() <= limits.reply_bytes_max / 2
                     && self.outbox.control_len() <= limits.control_bytes_max
             }
             Phase::Reply | Phase::Draining | Phase::Dead => false,

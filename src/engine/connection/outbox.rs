@@ -49,12 +49,9 @@ impl Outbox {
             && self.pending.iter().all(Option::is_none)
     }
 
-    /// Bytes that have not been taken by the kernel.
-    pub fn unsent_bytes(&self) -> usize {
-        let replies: usize = self.replies.iter().map(Frame::len).sum();
-        let pending: usize = self.pending.iter().flatten().map(Frame::len).sum();
-        let in_flight = self.in_flight.as_ref().map_or(0, Frame::len) - self.in_flight_sent;
-        in_flight + self.control_len() + replies + pending
+    /// Bytes of memory that answers hold here: those that wait, and the frame that is begun.
+    pub fn reply_bytes(&self) -> usize {
+        self.in_flight.iter().chain(&self.replies).map(Frame::len).sum()
     }
 
     /// Bytes of control that wait.
@@ -82,8 +79,7 @@ impl Outbox {
         &mut self.control
     }
 
-    /// Queues an answer. The caller has looked at [`Outbox::is_full_of_replies`] before it read the
-    /// question; what one turn's input still brings is taken.
+    /// Queues an answer. The caller has looked at [`Outbox::reply_bytes`].
     pub fn push_reply(&mut self, frame: Frame) {
         debug_assert!(!self.is_sealed, "a reply behind the close frame");
         if !frame.is_empty() {
@@ -204,7 +200,7 @@ mod tests {
         outbox.set_pending(0, frame("<state>"));
         outbox.push_reply(frame("<reply>"));
         outbox.control().extend_from_slice(b"<control>");
-        assert_eq!(outbox.unsent_bytes(), 23);
+        assert_eq!(outbox.reply_bytes(), 7);
         assert_eq!(write(&mut outbox, usize::MAX), "<control><reply><state>");
         assert!(outbox.is_empty());
     }
@@ -288,7 +284,7 @@ mod tests {
             }
             wire.push_str(&write(&mut outbox, usize::MAX));
             prop_assert!(outbox.is_empty());
-            prop_assert_eq!(outbox.unsent_bytes(), 0);
+            prop_assert_eq!(outbox.reply_bytes(), 0);
             // Every "<" is followed by a kind, digits and ">" before the next "<".
             for part in wire.split_terminator('>') {
                 prop_assert!(part.starts_with('<'), "torn frame {part:?} in {wire:?}");

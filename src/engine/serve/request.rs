@@ -87,6 +87,11 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
     /// Queues an answer.
     fn respond(&mut self, slot: Slot, response: Response, keep_alive: bool, is_head: bool) {
         let wall = self.clock.wall();
+        let is_too_big = response.body_len() > self.core.limits.reply_bytes_max;
+        let response = match is_too_big {
+            true => Response::text(500, "the answer is larger than this server may hold"),
+            false => response,
+        };
         let connection = self.core.at(slot);
         connection.keep_alive = keep_alive;
         let body = response.write_head(connection.outbox.control(), keep_alive, wall);
