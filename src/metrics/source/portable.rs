@@ -30,7 +30,7 @@ impl Portable {
     /// The host this runs on.
     pub fn new() -> Portable {
         let wanted = RefreshKind::nothing()
-            .with_cpu(CpuRefreshKind::nothing().with_usage().with_frequency())
+            .with_cpu(CpuRefreshKind::nothing().with_usage())
             .with_memory(MemoryRefreshKind::everything());
         let system = System::new_with_specifics(wanted);
         let system = system.inspect_err(|error| log::info!("source=sysinfo error=\"{error}\""));
@@ -79,7 +79,7 @@ impl Portable {
         list.sort_by(|one, other| one.0.cmp(&other.0));
         self.traffic.begin();
         let mut count = 0;
-        for (name, data) in list.iter().filter(|(name, _)| !name.starts_with("lo")) {
+        for (name, data) in list.iter().filter(|(name, _)| !is_loopback(name)) {
             let Some(counters) = self.traffic.next(name, Counters::default) else { break };
             let deltas = counters.advance(
                 now,
@@ -140,9 +140,24 @@ impl Source for Portable {
     }
 }
 
+/// Whether an interface is the host talking to itself: `lo` on Linux, `lo0` and so on on the BSDs
+/// and macOS, `Loopback Pseudo-Interface 1` on Windows.
+fn is_loopback(name: &str) -> bool {
+    let number = name.strip_prefix("lo");
+    number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
+        || name.starts_with("Loopback")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_the_loopback_interface_is_left_out() {
+        let shown = ["lo", "lo0", "Loopback Pseudo-Interface 1", "lowpan0", "eth0", "Local Area"]
+            .map(|name| !is_loopback(name));
+        assert_eq!(shown, [false, false, false, true, true, true]);
+    }
 
     #[test]
     fn this_host_has_plausible_figures_at_the_second_reading() {
