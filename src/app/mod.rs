@@ -30,7 +30,7 @@ use crate::engine::handle::Handle;
 use crate::engine::handler::{Answer, Context, Handler, Message};
 use crate::engine::histogram::Histogram;
 use crate::engine::net::Peer;
-use crate::engine::tasks::{Run, TaskId};
+use crate::engine::tasks::{Owner, Run, TaskId};
 use crate::metrics::MetricsService;
 use crate::metrics::history::History;
 use crate::metrics::selection::Selection;
@@ -284,7 +284,7 @@ impl Handler for App {
         let now = context.now();
         self.metrics.tick(now.since_origin(), unix_ms(context.wall()), self.sequence);
         let interval = self.metrics.interval();
-        self.tick = context.spawn_every("tick", now + interval, interval);
+        self.tick = context.spawn_every("tick", Owner::Handler, now + interval, interval);
         assert!(self.tick.is_some(), "an engine that starts has room for a task");
     }
 
@@ -337,10 +337,7 @@ impl Handler for App {
         }
     }
 
-    fn drain(&mut self, context: &mut Context<'_>) {
-        if let Some(tick) = self.tick.take() {
-            context.cancel(tick);
-        }
+    fn drain(&mut self, _: &mut Context<'_>) {
         if let Some(p99) = self.lateness.quantile(0.99) {
             log::info!("tick count={} lateness_p99_us={}", self.lateness.count(), p99.as_micros());
         }

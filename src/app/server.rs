@@ -13,12 +13,18 @@ use super::App;
 use super::access::Access;
 use crate::config::{Config, Listen};
 use crate::engine::clock::Monotonic;
+use crate::engine::descriptors::reserve_descriptors;
 use crate::engine::ledger::Ledger;
 use crate::engine::limits::Limits;
 use crate::engine::net::{ListenAddress, MioNet};
 use crate::engine::stats::Stats;
 use crate::engine::{Engine, Turn};
 use crate::metrics::MetricsService;
+
+/// Descriptors beside those of connections: standard streams, poll, signals, listeners and the
+/// files that the sources hold open are about 25; the rest is room for what an embedding program
+/// opens.
+const DESCRIPTORS_BESIDE: usize = 64;
 
 /// Why a server could not be made or could not go on. Each displays as one sentence.
 #[derive(Debug)]
@@ -32,6 +38,8 @@ pub enum Error {
         /// What the system said.
         cause: String,
     },
+    /// The process may not have as many descriptors as the limits need.
+    Descriptors(String),
     /// The system's poll has failed.
     Poll(io::Error),
 }
@@ -39,7 +47,7 @@ pub enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::Config(sentence) => formatter.write_str(sentence),
+            Error::Config(sentence) | Error::Descriptors(sentence) => formatter.write_str(sentence),
             Error::Listen { address, cause } => {
                 write!(formatter, "cannot listen on {address}: {cause}")
             }
@@ -65,6 +73,9 @@ impl Server {
     pub fn bind(config: &Config) -> Result<Server, Error> {
         config.check().map_err(Error::Config)?;
         let wanted = resolve(config)?;
+        let limits = Limits { connections_max: config.connections_max, ..Limits::default() };
+        let needed = limits.descriptors(DESCRIPTORS_BESIDE);
+        reserve_descriptors(needed).map_err(Error::Descriptors)?;
         let mut net = MioNet::new().map_err(Error::Poll)?;
         let mut addresses = Vec::with_capacity(wanted.len());
         for (listen, address) in &wanted {
@@ -74,7 +85,6 @@ impl Server {
             })?;
             addresses.push(bound);
         }
-        let limits = Limits { connections_max: config.connections_max, ..Limits::default() };
         let slots = limits.slots();
         log::info!(
             "limits connections_max={} memory_ceiling_bytes={}",

@@ -1,46 +1,53 @@
 //! Taking in new connections, and not taking them.
 //!
 //! A connection gets everything that can fail before it gets its slot, so a failure leaves nothing
-//! behind. Beyond `connections_max` a few more are let in only to be told 503; beyond those, and
-//! while the system has no descriptors, peers wait in the kernel's queue: no busy loop, no growth.
+//! behind. Beyond `connections_max`, and beyond an address's share, a few more are let in only to be
+//! told 503. Beyond those an address that is over its share is closed without a word, and everybody
+//! else waits in the kernel's queue, as while the system has no descriptors: no busy loop, no
+//! growth.
 
 use std::io;
 use std::time::Duration;
 
 use super::Engine;
-use super::clock::{Clock, Tick};
+use super::clock::Clock;
 use super::connection::{CloseReason, Connection};
+use super::core::Warning;
 use super::handle::{Handle, Slot};
 use super::handler::Handler;
 use super::ledger::Resource;
 use super::net::{Net, Peer};
-use super::serve::NO_ROOM;
+use super::serve::{NO_ROOM, NO_SHARE};
+use super::tasks::{Owner, TaskId};
 
 /// How long to leave the listeners alone when the system has run out of descriptors or memory; a
 /// connection that ends makes for an earlier attempt.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
-
-/// At most one warning of a kind in this time.
-const WARN_EVERY: Duration = Duration::from_secs(10);
 
 /// What is known of the listeners.
 #[derive(Debug, Default)]
 pub(super) struct Accepting {
     /// A listener may have a connection.
     pub(super) is_pending: bool,
-    /// The system has no room; not before this instant again, unless a connection ends.
-    pub(super) paused_until: Option<Tick>,
+    /// The system has no room: the listeners are left alone until this task runs, or a connection
+    /// ends.
+    pub(super) retry: Option<TaskId>,
     /// Connections in the table that are only there to be refused.
     pub(super) refused: usize,
-    warned: Option<Tick>,
+}
+
+/// Which limit has no room for a new connection.
+#[derive(Clone, Copy, Debug)]
+enum Turned {
+    Full,
+    AddressFull,
 }
 
 impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
     /// Whether accepting now could give a connection.
     pub(super) fn can_accept(&self) -> bool {
         let has_slot = self.core.connections.len() < self.core.limits.slots();
-        let is_paused = self.accepting.paused_until.is_some_and(|until| until > self.core.now);
-        self.accepting.is_pending && has_slot && !is_paused
+        self.accepting.is_pending && has_slot && self.accepting.retry.is_none()
     }
 
     /// Accepts until there is nothing more, a limit is met, or the turn's share is used. Says
@@ -80,22 +87,34 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
         stats.accepted += 1;
         stats.connections_high = stats.connections_high.max(self.core.connections.len() as u64);
         log::debug!("connection={handle} peer={peer} state=CONNECTING");
-        if self.core.connections.len() - self.accepting.refused > self.core.limits.connections_max {
-            self.turn_away(slot);
+        let limits = &self.core.limits;
+        let served = self.core.connections.len() - self.accepting.refused;
+        if self.core.addresses.add(&peer) > limits.connections_per_address_max {
+            self.turn_away(slot, Turned::AddressFull);
+        } else if served > limits.connections_max {
+            self.turn_away(slot, Turned::Full);
         }
         self.settle(slot);
     }
 
-    /// Tells a peer that there is no room.
-    fn turn_away(&mut self, slot: Slot) {
+    /// Tells a peer that there is no room, if there is room to tell it.
+    fn turn_away(&mut self, slot: Slot, turned: Turned) {
+        let (reason, answer, warning) = match turned {
+            Turned::Full => (CloseReason::Full, NO_ROOM, Warning::Full),
+            Turned::AddressFull => (CloseReason::AddressFull, NO_SHARE, Warning::AddressFull),
+        };
+        self.core.stats.refused += 1;
+        if self.core.may_warn(warning) {
+            let peer = self.core.at(slot).peer;
+            log::warn!("limit={} peer={peer} action=refuse status=503", reason.name());
+        }
+        if self.accepting.refused == self.core.limits.refusals_max {
+            self.doom(slot, reason);
+            return;
+        }
         self.accepting.refused += 1;
         self.core.at(slot).is_refused = true;
-        self.core.stats.refused += 1;
-        let connections_max = self.core.limits.connections_max;
-        if self.may_warn() {
-            log::warn!("limit=connections_max value={connections_max} action=refuse status=503");
-        }
-        self.refuse(slot, CloseReason::Full, NO_ROOM);
+        self.refuse(slot, reason, answer);
     }
 
     fn note_accept_error(&mut self, error: &io::Error) {
@@ -109,19 +128,18 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
         ) {
             return;
         }
-        self.accepting.paused_until = Some(self.core.now + RETRY_AFTER);
-        if self.may_warn() {
+        let due = self.core.now + RETRY_AFTER;
+        self.accepting.retry = self.core.spawn("accept_retry", Owner::Engine, due, None);
+        if self.core.may_warn(Warning::AcceptFailed) {
             let retry_ms = RETRY_AFTER.as_millis();
             log::warn!("accept failed error=\"{error}\" action=pause retry_ms={retry_ms}");
         }
     }
 
-    fn may_warn(&mut self) -> bool {
-        let now = self.core.now;
-        let is_quiet = self.accepting.warned.is_none_or(|warned| now - warned >= WARN_EVERY);
-        if is_quiet {
-            self.accepting.warned = Some(now);
+    /// Makes the next attempt to accept possible at once.
+    pub(super) fn stop_retrying(&mut self) {
+        if let Some(task) = self.accepting.retry.take() {
+            self.core.cancel(task);
         }
-        is_quiet
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use slab::Slab;
 
+use super::addresses::Addresses;
 use super::clock::Tick;
 use super::connection::frame::FramePool;
 use super::connection::websocket::WebSocket;
@@ -17,8 +18,22 @@ use super::handle::{Handle, Slot};
 use super::ledger::{Ledger, Resource};
 use super::limits::{INPUT_BYTES_MAX, Limits};
 use super::stats::Stats;
-use super::tasks::{TaskId, Tasks};
+use super::tasks::{CANCEL_TIMEOUT, Owner, TaskId, TaskState, Tasks};
 use super::wheel::Wheel;
+
+/// At most one warning of a kind in this time.
+const WARN_EVERY: Duration = Duration::from_secs(10);
+
+/// The kinds of warning, each limited by itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Warning {
+    Full,
+    AddressFull,
+    AcceptFailed,
+    TaskForced,
+}
+
+const WARNINGS: usize = Warning::TaskForced as usize + 1;
 
 /// What a timer is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +47,7 @@ pub(super) struct Core {
     pub(super) now: Tick,
     pub(super) connections: Slab<Connection>,
     pub(super) generations: Vec<u32>,
+    pub(super) addresses: Addresses,
     pub(super) wheel: Wheel<TimerKey>,
     /// Connections that can be served without a new event.
     pub(super) ready: VecDeque<Handle>,
@@ -43,6 +59,10 @@ pub(super) struct Core {
     /// Input buffers that nobody uses.
     pub(super) inputs_free: Vec<Vec<u8>>,
     pub(super) tasks: Tasks,
+    /// Tasks whose cancelling the handler has not been told of.
+    pub(super) cancelled: Vec<TaskId>,
+    /// When each kind of warning was last written.
+    warned: [Option<Tick>; WARNINGS],
     pub(super) stats: Stats,
     pub(super) ledger: Ledger,
     pub(super) is_draining: bool,
@@ -55,6 +75,7 @@ impl Core {
             now,
             connections: Slab::with_capacity(slots),
             generations: vec![0; slots],
+            addresses: Addresses::new(slots),
             wheel: Wheel::with_capacity(limits.timers(), now),
             ready: VecDeque::with_capacity(2 * slots),
             touched: VecDeque::with_capacity(2 * slots),
@@ -62,6 +83,8 @@ impl Core {
             frames: FramePool::new(limits.frames_max),
             inputs_free: Vec::with_capacity(limits.inputs_max),
             tasks: Tasks::new(limits.tasks_max),
+            cancelled: Vec::with_capacity(limits.tasks_max),
+            warned: [None; WARNINGS],
             stats: Stats::new(),
             ledger: Ledger::default(),
             is_draining: false,
@@ -113,7 +136,10 @@ impl Core {
 
     /// Whether something is left over for a turn without waiting.
     pub(super) fn has_work(&self) -> bool {
-        !self.ready.is_empty() || !self.touched.is_empty() || !self.doomed.is_empty()
+        !self.ready.is_empty()
+            || !self.touched.is_empty()
+            || !self.doomed.is_empty()
+            || !self.cancelled.is_empty()
     }
 
     /// Makes sure that a connection's wheel entry is no later than its deadline. An earlier entry
@@ -144,10 +170,18 @@ impl Core {
     pub(super) fn spawn(
         &mut self,
         name: &'static str,
+        owner: Owner,
         due: Tick,
         period: Option<Duration>,
     ) -> Option<TaskId> {
-        let task = self.tasks.add(name, due, period)?;
+        if let Owner::Connection(handle) = owner {
+            let connection = self.get_mut(handle)?;
+            if connection.phase() == Phase::Dead {
+                return None;
+            }
+            connection.owns_tasks = true;
+        }
+        let task = self.tasks.add(name, owner, due, period)?;
         self.arm_task(task, due);
         Some(task)
     }
@@ -158,12 +192,80 @@ impl Core {
         self.ledger.open(Resource::Timer);
     }
 
-    pub(super) fn cancel(&mut self, task: TaskId) {
-        if let Some(timer) = self.tasks.cancel(task) {
+    fn disarm_task(&mut self, task: TaskId) {
+        if let Some(timer) = self.tasks.take_timer(task) {
             let cancelled = self.wheel.cancel(timer);
             assert!(cancelled.is_some(), "a task's timer is in the wheel until it fires");
             self.ledger.close(Resource::Timer);
         }
+    }
+
+    /// Cancels a running task. The engine's own are over at once; of another the handler is told
+    /// before the end of the turn.
+    pub(super) fn cancel(&mut self, task: TaskId) {
+        let Some(view) = self.tasks.get(task) else { return };
+        if self.tasks.begin_cancel(task) {
+            self.disarm_task(task);
+            match view.owner {
+                Owner::Engine => self.end_task(task),
+                _ => self.cancelled.push(task),
+            }
+        }
+    }
+
+    /// Cancels every task of an owner.
+    pub(super) fn cancel_owned(&mut self, owner: Owner) {
+        let is_owned = |task: &TaskId, core: &Core| {
+            core.tasks.get(*task).is_some_and(|view| view.owner == owner)
+        };
+        let tasks: Vec<TaskId> = self.tasks.iter().map(|(task, _)| task).collect();
+        for task in tasks {
+            if is_owned(&task, self) {
+                self.cancel(task);
+            }
+        }
+    }
+
+    /// Gives a cancelled task its time to wind down.
+    pub(super) fn await_task(&mut self, task: TaskId) {
+        if self.tasks.get(task).is_some_and(|view| view.state == TaskState::Cancelling) {
+            self.arm_task(task, self.now + CANCEL_TIMEOUT);
+        }
+    }
+
+    /// Ends a task: it has completed, or has wound down.
+    pub(super) fn end_task(&mut self, task: TaskId) {
+        self.disarm_task(task);
+        self.tasks.end(task);
+    }
+
+    /// Ends a task that did not wind down.
+    pub(super) fn force_task(&mut self, task: TaskId) {
+        if let Some(view) = self.tasks.get(task) {
+            self.end_task(task);
+            self.note_forced(view.name, view.owner);
+        }
+    }
+
+    /// Takes note of a task that had to be ended by force.
+    pub(super) fn note_forced(&mut self, name: &str, owner: Owner) {
+        self.tasks.counts.forced += 1;
+        if self.may_warn(Warning::TaskForced) {
+            let timeout_ms = CANCEL_TIMEOUT.as_millis();
+            log::warn!(
+                "task={name} owner={owner} state=CANCELLED forced=true timeout_ms={timeout_ms}"
+            );
+        }
+    }
+
+    /// Whether a warning of this kind may be written now.
+    pub(super) fn may_warn(&mut self, warning: Warning) -> bool {
+        let warned = &mut self.warned[warning as usize];
+        let is_quiet = warned.is_none_or(|warned| self.now - warned >= WARN_EVERY);
+        if is_quiet {
+            *warned = Some(self.now);
+        }
+        is_quiet
     }
 
     /// Whether another input buffer may be taken.
@@ -201,8 +303,15 @@ impl Core {
         self.ledger.audit(Resource::Input, held(|connection| connection.input.is_some()));
         self.ledger.audit(Resource::Member, held(|connection| connection.is_member));
         let armed = held(|connection| connection.timer.is_some());
-        let tasks = self.tasks.len();
+        let tasks = self.tasks.armed();
         assert!(self.wheel.len() == armed + tasks, "a timer belongs to nobody");
+        let counted = held(|connection| Addresses::counts(&connection.peer));
+        assert!(self.addresses.total() == counted, "an address is counted and is not there");
+        let counts = self.tasks.counts;
+        let in_table = self.tasks.iter().count();
+        let streams = held(|connection| connection.stream.is_some());
+        let alive = counts.running + counts.cancelling;
+        assert!(alive == (in_table + streams) as u64, "a task is counted and is not there");
         for (slot, connection) in &self.connections {
             assert!(connection.handle.slot() == slot, "a connection is not where its handle says");
             let is_dead = connection.phase() == Phase::Dead;

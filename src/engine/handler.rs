@@ -17,7 +17,7 @@ use super::handle::Handle;
 use super::limits::Limits;
 use super::net::Peer;
 use super::stats::Stats;
-use super::tasks::{Run, TaskId};
+use super::tasks::{Owner, Run, TaskId};
 
 /// What to do with a request.
 #[derive(Debug)]
@@ -40,6 +40,16 @@ pub enum Message<'a> {
     Text(&'a str),
     /// Bytes.
     Binary(&'a [u8]),
+}
+
+/// What a handler says of a task that is being cancelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cancel {
+    /// It is over.
+    Done,
+    /// It winds down and will be reported by [`Context::end`]; after
+    /// [`CANCEL_TIMEOUT`](super::tasks::CANCEL_TIMEOUT) it is ended by force, with a warning.
+    Wait,
 }
 
 /// A program on the engine.
@@ -76,7 +86,19 @@ pub trait Handler {
         let _ = (context, run);
     }
 
-    /// A drain has begun: connections are closed by the engine; tasks are the handler's to cancel.
+    /// A task of the handler's, or of a connection, is being cancelled: it will run no more. Called
+    /// once, in the turn of the cancelling, after whoever asked for it has returned.
+    fn cancel(&mut self, context: &mut Context<'_>, task: TaskId) -> Cancel {
+        let _ = (context, task);
+        Cancel::Done
+    }
+
+    /// A task that was to wind down has not done so in time, and is over now.
+    fn forced(&mut self, context: &mut Context<'_>, task: TaskId) {
+        let _ = (context, task);
+    }
+
+    /// A drain has begun: the engine closes the connections and cancels every task.
     fn drain(&mut self, context: &mut Context<'_>) {
         let _ = context;
     }
@@ -177,23 +199,51 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Spawns a task that runs once, `delay` from now. `None` when there is no room for it.
-    pub fn spawn_after(&mut self, name: &'static str, delay: Duration) -> Option<TaskId> {
-        self.core.spawn(name, self.core.now + delay, None)
+    /// Spawns a task that runs once, `delay` from now. `None` when there is no room for it, or when
+    /// the connection that is to own it has ended; [`Owner::Engine`] owns only the engine's.
+    pub fn spawn_after(
+        &mut self,
+        name: &'static str,
+        owner: Owner,
+        delay: Duration,
+    ) -> Option<TaskId> {
+        let due = self.core.now + delay;
+        self.spawn(name, owner, due, None)
     }
 
     /// Spawns a task that runs each `period`, on the grid that begins at `first`.
     pub fn spawn_every(
         &mut self,
         name: &'static str,
+        owner: Owner,
         first: Tick,
         period: Duration,
     ) -> Option<TaskId> {
-        self.core.spawn(name, first, Some(period))
+        self.spawn(name, owner, first, Some(period))
     }
 
-    /// Cancels a task; nothing happens if it is over.
+    /// The engine's own tasks have places of their own, which are not for others.
+    fn spawn(
+        &mut self,
+        name: &'static str,
+        owner: Owner,
+        due: Tick,
+        period: Option<Duration>,
+    ) -> Option<TaskId> {
+        if owner == Owner::Engine {
+            return None;
+        }
+        self.core.spawn(name, owner, due, period)
+    }
+
+    /// Cancels a task: it runs no more, and [`Handler::cancel`] is asked whether it is over. Nothing
+    /// happens if it is over or is being cancelled already.
     pub fn cancel(&mut self, task: TaskId) {
         self.core.cancel(task);
+    }
+
+    /// Reports that a task is over: of its own accord, or because it has wound down.
+    pub fn end(&mut self, task: TaskId) {
+        self.core.end_task(task);
     }
 }

@@ -2,9 +2,11 @@
 //!
 //! Beyond a limit there is a clear refusal, never growth. The limits multiply out to one number,
 //! [`Limits::memory_ceiling`] (in `core.rs`, which knows the structures), logged at start. Imports
-//! nothing of the engine.
+//! only the number of the engine's own tasks.
 
 use std::time::Duration;
+
+use super::tasks::ENGINE_TASKS;
 
 /// Bytes that one read takes at most, and that a partial request head or bytes left over from a
 /// budget may hold. Half would refuse heads with large cookies; double buys nothing: a head that
@@ -22,6 +24,9 @@ pub const CHANNELS: usize = 4;
 pub struct Limits {
     /// Connections served at a time, of every kind.
     pub connections_max: usize,
+    /// Connections from one address, a v6 address by its /64; loopback and Unix sockets, where
+    /// proxies come from, are exempt.
+    pub connections_per_address_max: usize,
     /// Further connections that are only told 503. Beyond them new peers wait in the kernel's
     /// accept queue until one ends.
     pub refusals_max: usize,
@@ -47,7 +52,7 @@ pub struct Limits {
     pub messages_per_turn: usize,
     /// Connections accepted in a turn.
     pub accepts_per_turn: usize,
-    /// Named tasks.
+    /// Tasks of the handler and of its connections, beside the engine's own.
     pub tasks_max: usize,
     /// From accept, or from a head's first byte, to the whole head.
     pub head_timeout: Duration,
@@ -73,6 +78,7 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             connections_max: 256,
+            connections_per_address_max: 64,
             refusals_max: 16,
             inputs_max: 256,
             target_bytes_max: 2 * 1024,
@@ -106,7 +112,12 @@ impl Limits {
 
     /// Entries in the timer wheel: one a connection, one a task.
     pub fn timers(&self) -> usize {
-        self.slots() + self.tasks_max
+        self.slots() + self.tasks_max + ENGINE_TASKS
+    }
+
+    /// Descriptors that the connections and `beside` others need.
+    pub fn descriptors(&self, beside: usize) -> usize {
+        self.slots() + beside
     }
 
     /// Whether the limits make sense together, or a sentence that says what does not.
@@ -116,6 +127,9 @@ impl Limits {
                 "connections_max is {}: it must be between 1 and 1000000",
                 self.connections_max
             ));
+        }
+        if self.connections_per_address_max == 0 {
+            return Err("connections_per_address_max must be at least 1".to_owned());
         }
         if self.silence_timeout <= self.ping_after {
             return Err("silence_timeout must be longer than ping_after".to_owned());

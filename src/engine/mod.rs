@@ -8,6 +8,7 @@
 
 pub mod clock;
 pub mod connection;
+pub mod descriptors;
 pub mod handle;
 pub mod handler;
 pub mod histogram;
@@ -19,6 +20,7 @@ pub mod tasks;
 pub mod wheel;
 
 mod accept;
+mod addresses;
 mod core;
 mod reap;
 mod serve;
@@ -30,13 +32,13 @@ use self::accept::Accepting;
 use self::clock::{Clock, Tick};
 use self::connection::{CloseReason, CloseWanted, Phase};
 use self::core::{Core, TimerKey};
-use self::handle::Slot;
-use self::handler::{Context, Handler};
+use self::handle::{Handle, Slot};
+use self::handler::{Cancel, Context, Handler};
 use self::ledger::Ledger;
 use self::limits::{INPUT_BYTES_MAX, Limits};
-use self::net::{Event, Net};
+use self::net::{Event, Net, Peer};
 use self::stats::Stats;
-use self::tasks::{TaskCounts, TaskId};
+use self::tasks::{Fired, Owner, STREAM, TaskCounts, TaskId, TaskView};
 
 /// Connections flushed in a turn after a publish. More are carried on in the next turn, so that a
 /// publish to thousands does not keep a request waiting: 1,000 writes are about 5 ms.
@@ -117,7 +119,9 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
         self.serve_ready();
         let fired = self.run_timers();
         let flushed = self.flush_touched();
+        self.tell_cancelled();
         self.reap();
+        self.finish_drain();
         if cfg!(debug_assertions) {
             self.audit();
         }
@@ -125,19 +129,17 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
             worked: worked || fired || flushed,
             woken,
             live: self.core.connections.len(),
-            finished: self.core.is_draining && self.core.connections.is_empty(),
+            finished: self.is_finished(),
         })
     }
 
     /// The instant by which the next turn is due; now if work is left over; `None` if only an event
     /// can bring work.
     pub fn next_deadline(&self) -> Option<Tick> {
-        let is_finished = self.core.is_draining && self.core.connections.is_empty();
-        if self.core.has_work() || self.can_accept() || is_finished {
+        if self.core.has_work() || self.can_accept() || self.is_finished() {
             return Some(self.core.now);
         }
-        let paused_until = self.accepting.paused_until.filter(|_| self.accepting.is_pending);
-        [self.core.wheel.next_deadline(), paused_until].into_iter().flatten().min()
+        self.core.wheel.next_deadline()
     }
 
     /// Begins to stop: the listeners close at once, idle connections end, answers are finished,
@@ -154,8 +156,10 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
         log::info!("drain begun connections={}", self.core.connections.len());
         let mut context = Context::new(&mut self.core, &self.clock);
         self.handler.drain(&mut context);
+        self.core.cancel_owned(Owner::Handler);
+        self.stop_retrying();
         let end = self.core.now + self.core.limits.drain_timeout;
-        self.drain_end = self.core.spawn("drain_end", end, None);
+        self.drain_end = self.core.spawn("drain_end", Owner::Engine, end, None);
         let slots: Vec<Slot> = self.core.connections.iter().map(|(slot, _)| slot as Slot).collect();
         for slot in slots {
             self.drain_connection(slot);
@@ -208,7 +212,24 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
 
     /// Tasks by state.
     pub fn task_counts(&self) -> TaskCounts {
-        self.core.tasks.counts()
+        self.core.tasks.counts
+    }
+
+    /// Every living task, the streams of open WebSockets among them.
+    pub fn tasks(&self) -> impl Iterator<Item = TaskView> {
+        let streams = self.core.connections.iter().filter_map(|(_, connection)| {
+            let owner = Owner::Connection(connection.handle);
+            connection.stream.map(|state| TaskView { name: STREAM, owner, state })
+        });
+        self.core.tasks.iter().map(|(_, task)| task).chain(streams)
+    }
+
+    /// Every connection: its name, where it comes from, and its phase.
+    pub fn connections(&self) -> impl Iterator<Item = (Handle, Peer, Phase)> {
+        self.core
+            .connections
+            .iter()
+            .map(|(_, connection)| (connection.handle, connection.peer, connection.phase()))
     }
 
     /// Compares the ledger with the structures. Walks every connection.
@@ -283,22 +304,69 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
     }
 
     fn run_task(&mut self, task: TaskId) {
-        let Some((run, next)) = self.core.tasks.fire(task, self.core.now) else { return };
+        let (run, next) = match self.core.tasks.fire(task, self.core.now) {
+            None => return,
+            Some(Fired::Overdue(..)) => return self.force_task(task),
+            Some(Fired::Run(run, next)) => (run, next),
+        };
         if let Some(next) = next {
             self.core.arm_task(task, next);
         }
-        if self.drain_end == Some(task) {
-            self.drop_everything(CloseReason::ShutdownForced);
-        } else {
+        if run.owner != Owner::Engine {
             let mut context = Context::new(&mut self.core, &self.clock);
             self.handler.task(&mut context, run);
+        } else if self.drain_end == Some(task) {
+            self.drain_end = None;
+            self.drop_everything(CloseReason::ShutdownForced);
+        } else if self.accepting.retry == Some(task) {
+            self.accepting.retry = None;
         }
     }
 
+    fn force_task(&mut self, task: TaskId) {
+        let mut context = Context::new(&mut self.core, &self.clock);
+        self.handler.forced(&mut context, task);
+        self.core.force_task(task);
+    }
+
+    /// Asks the handler of each task that was cancelled in this turn whether it is over.
+    fn tell_cancelled(&mut self) {
+        while let Some(task) = self.core.cancelled.pop() {
+            let mut context = Context::new(&mut self.core, &self.clock);
+            match self.handler.cancel(&mut context, task) {
+                Cancel::Done => self.core.end_task(task),
+                Cancel::Wait => self.core.await_task(task),
+            }
+        }
+    }
+
+    /// Whether a drain is complete.
+    fn is_finished(&self) -> bool {
+        self.core.is_draining
+            && self.core.connections.is_empty()
+            && self.core.tasks.others().next().is_none()
+    }
+
+    /// The end of a drain needs no deadline when everything is over before it.
+    fn finish_drain(&mut self) {
+        if self.is_finished()
+            && let Some(task) = self.drain_end.take()
+        {
+            self.core.cancel(task);
+        }
+    }
+
+    /// Ends every connection and every task now.
     fn drop_everything(&mut self, reason: CloseReason) {
         let slots: Vec<Slot> = self.core.connections.iter().map(|(slot, _)| slot as Slot).collect();
         for slot in slots {
             self.doom(slot, reason);
+        }
+        self.core.cancel_owned(Owner::Handler);
+        self.tell_cancelled();
+        let left: Vec<TaskId> = self.core.tasks.others().map(|(task, _)| task).collect();
+        for task in left {
+            self.force_task(task);
         }
     }
 

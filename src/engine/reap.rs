@@ -11,6 +11,7 @@ use super::handle::Slot;
 use super::handler::Handler;
 use super::ledger::Resource;
 use super::net::Net;
+use super::tasks::{Owner, STREAM, TaskState};
 
 impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
     /// Ends a connection: it does nothing more and is released at the end of the turn. The first
@@ -21,10 +22,32 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
         if connection.phase() == Phase::Dead {
             return;
         }
-        let reason = *connection.cause.get_or_insert(reason);
-        self.leave(slot, reason);
+        let cause = *connection.cause.get_or_insert(reason);
+        self.leave(slot, cause);
+        self.end_stream(slot, reason);
+        let connection = self.core.at(slot);
+        if connection.owns_tasks {
+            let owner = Owner::Connection(connection.handle);
+            self.core.cancel_owned(owner);
+        }
         self.core.at(slot).enter(Phase::Dead, now);
         self.core.doomed.push(slot);
+    }
+
+    /// Ends the task that an open WebSocket is. One that we were closing is cancelled, by force if
+    /// its peer has not answered in time; one that its peer ended is complete.
+    fn end_stream(&mut self, slot: Slot, reason: CloseReason) {
+        let connection = self.core.at(slot);
+        let Some(from) = connection.stream.take() else { return };
+        let cause = connection.cause.unwrap_or(reason);
+        let (handle, phase) = (connection.handle, connection.phase());
+        let is_cancelled = from == TaskState::Cancelling || !cause.is_the_peers();
+        let to = if is_cancelled { TaskState::Cancelled } else { TaskState::Completed };
+        self.core.tasks.counts.end(from, to);
+        let is_overdue = matches!(reason, CloseReason::CloseTimeout | CloseReason::ShutdownForced);
+        if from == TaskState::Cancelling && phase == Phase::Closing && is_overdue {
+            self.core.note_forced(STREAM, Owner::Connection(handle));
+        }
     }
 
     /// Releases every doomed connection.
@@ -32,7 +55,7 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
         while let Some(slot) = self.core.doomed.pop() {
             self.release(slot);
             // What kept the listeners waiting may have been this connection's room.
-            self.accepting.paused_until = None;
+            self.stop_retrying();
         }
     }
 
@@ -49,6 +72,7 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
         self.core.ledger.close(Resource::Socket);
         self.core.generations[index] = self.core.generations[index].wrapping_add(1);
         self.core.ledger.close(Resource::Slot);
+        self.core.addresses.remove(&connection.peer);
         if connection.is_refused {
             self.accepting.refused -= 1;
         }

@@ -13,8 +13,8 @@ mod write;
 use std::io;
 use std::mem;
 
-pub(super) use self::request::NO_ROOM;
 use self::request::SLOW_HEAD;
+pub(super) use self::request::{NO_ROOM, NO_SHARE};
 use super::Engine;
 use super::clock::Clock;
 use super::connection::websocket::PING;

@@ -29,7 +29,7 @@ struct Pipe {
 #[derive(Default)]
 struct State {
     pipes: Vec<Pipe>,
-    waiting: VecDeque<usize>,
+    waiting: VecDeque<(usize, Peer)>,
     events: Vec<Event>,
     is_listening: bool,
 }
@@ -63,10 +63,16 @@ impl Wire {
 
     /// Connects a client whose receive buffer holds `capacity` bytes.
     pub fn connect(&self, capacity: usize) -> usize {
+        self.connect_from("127.0.0.1:1", capacity)
+    }
+
+    /// Connects a client from an address.
+    pub fn connect_from(&self, address: &str, capacity: usize) -> usize {
+        let peer = Peer::tcp(address.parse().expect("an address"));
         let mut state = self.state.borrow_mut();
         state.pipes.push(Pipe { capacity, ..Pipe::default() });
         let index = state.pipes.len() - 1;
-        state.waiting.push_back(index);
+        state.waiting.push_back((index, peer));
         state.events.push(Event::Accept);
         index
     }
@@ -142,9 +148,8 @@ impl Net for Wire {
     }
 
     fn accept(&mut self) -> io::Result<(WireStream, Peer)> {
-        let index = self.state.borrow_mut().waiting.pop_front();
-        let index = index.ok_or(io::ErrorKind::WouldBlock)?;
-        let peer = Peer::tcp("127.0.0.1:1".parse().expect("an address"));
+        let waiting = self.state.borrow_mut().waiting.pop_front();
+        let (index, peer) = waiting.ok_or(io::ErrorKind::WouldBlock)?;
         Ok((WireStream { state: Rc::clone(&self.state), index }, peer))
     }
 

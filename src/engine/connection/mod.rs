@@ -31,6 +31,7 @@ use super::clock::Tick;
 use super::handle::Handle;
 use super::limits::Limits;
 use super::net::Peer;
+use super::tasks::TaskState;
 use super::wheel::TimerId;
 
 /// What a connection's one deadline is about.
@@ -80,6 +81,10 @@ pub struct Connection {
     pub(crate) is_touched: bool,
     /// The handler knows it as an open WebSocket.
     pub(crate) is_member: bool,
+    /// The task that an open WebSocket is, until it is released: running or cancelling.
+    pub(crate) stream: Option<TaskState>,
+    /// Tasks of the handler have been spawned for it.
+    pub(crate) owns_tasks: bool,
     /// This connection's next answer may be followed by another request.
     pub(crate) keep_alive: bool,
     pinged: bool,
@@ -134,6 +139,8 @@ impl Connection {
             is_ready: false,
             is_touched: false,
             is_member: false,
+            stream: None,
+            owns_tasks: false,
             keep_alive: true,
             pinged: false,
             close_wanted: None,

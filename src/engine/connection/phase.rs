@@ -108,6 +108,8 @@ close_reasons! {
     BadRequest = "bad_request",
     /// There was no room for it.
     Full = "full",
+    /// Its address had its share already.
+    AddressFull = "address_full",
     /// The peer did not take what was sent to it.
     SlowReader = "slow_reader",
     /// The peer did not answer a ping.
@@ -122,6 +124,20 @@ close_reasons! {
     Reset = "reset",
     /// The system reported another error.
     Failed = "failed",
+}
+
+impl CloseReason {
+    /// Whether the end was the peer's doing and not a decision of ours.
+    pub fn is_the_peers(self) -> bool {
+        matches!(
+            self,
+            CloseReason::Finished
+                | CloseReason::PeerLeft
+                | CloseReason::PeerClosed
+                | CloseReason::Reset
+                | CloseReason::Failed
+        )
+    }
 }
 
 impl fmt::Display for CloseReason {

@@ -11,6 +11,7 @@ use crate::engine::handle::Slot;
 use crate::engine::handler::{Context, Handler, Message};
 use crate::engine::ledger::Resource;
 use crate::engine::net::Net;
+use crate::engine::tasks::TaskState;
 
 impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
     /// Reads frames and hands messages to the handler.
@@ -118,6 +119,8 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
         connection.outbox.seal(&mut control);
         connection.cause.get_or_insert(wanted.reason);
         connection.enter(Phase::Closing, now);
+        connection.stream = Some(TaskState::Cancelling);
+        self.core.tasks.counts.begin_cancel();
     }
 
     /// Tells the handler, once, that a WebSocket is open no more.

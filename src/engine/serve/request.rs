@@ -12,6 +12,7 @@ use crate::engine::handler::{Answer, Context, Handler};
 use crate::engine::ledger::Resource;
 use crate::engine::limits::INPUT_BYTES_MAX;
 use crate::engine::net::Net;
+use crate::engine::tasks::TaskState;
 
 impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
     /// Parses a request head and answers it. `Taken::All` means that more bytes are needed.
@@ -78,8 +79,10 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
         connection.websocket = Some(Box::new(WebSocket::new(message_bytes_max)));
         connection.enter(Phase::Open, now);
         connection.is_member = true;
+        connection.stream = Some(TaskState::Running);
         let handle = connection.handle;
         self.core.ledger.open(Resource::Member);
+        self.core.tasks.counts.begin();
         let mut context = Context::new(&mut self.core, &self.clock);
         self.handler.open(&mut context, handle, request);
     }
@@ -120,6 +123,10 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
 /// The refusal of a peer that there is no room for.
 pub(in crate::engine) const NO_ROOM: HeadError =
     HeadError { status: 503, reason: "no room for another connection; try again" };
+
+/// The refusal of a peer whose address has its share already.
+pub(in crate::engine) const NO_SHARE: HeadError =
+    HeadError { status: 503, reason: "too many connections from your address; try again" };
 
 const DRAINING: HeadError = HeadError { status: 503, reason: "the server is stopping" };
 
