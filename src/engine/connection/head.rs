@@ -5,6 +5,7 @@
 //! place, again from its start whenever more of it has come; it is at most
 //! [`INPUT_BYTES_MAX`](crate::engine::limits::INPUT_BYTES_MAX) bytes, so that costs little.
 
+use std::ops::Range;
 use std::str;
 
 /// Header fields of one request. Browsers send about twenty.
@@ -67,26 +68,25 @@ pub fn parse<'a>(
     fields: &'a mut Fields<'a>,
     target_bytes_max: usize,
 ) -> Result<Head<'a>, HeadError> {
+    let target = target_so_far(bytes);
+    let is_too_long = target.len() > target_bytes_max;
+    // A target that is too long is refused as if nothing had come behind its first byte too many:
+    // the refusal does not hang on how the head was cut on its way.
+    let bytes = if is_too_long { &bytes[..target.start + target_bytes_max + 1] } else { bytes };
     let mut parsed = httparse::Request::new(&mut fields.0);
     let length = match parsed.parse(bytes) {
         Ok(httparse::Status::Complete(length)) => length,
-        Ok(httparse::Status::Partial) => {
-            let too_long = parsed.path.is_none() && target_so_far(bytes) > target_bytes_max;
-            return if too_long { Err(TARGET_TOO_LONG) } else { Ok(Head::Partial) };
-        }
+        Ok(httparse::Status::Partial) if is_too_long => return Err(TARGET_TOO_LONG),
+        Ok(httparse::Status::Partial) => return Ok(Head::Partial),
         Err(httparse::Error::TooManyHeaders) => {
             return Err(refuse(431, "too many header fields"));
         }
         Err(httparse::Error::Version) => return Err(version_error(bytes)),
         Err(_) => return Err(refuse(400, "malformed request head")),
     };
-    let target = parsed.path.unwrap_or_default();
-    if target.len() > target_bytes_max {
-        return Err(TARGET_TOO_LONG);
-    }
     let request = Request {
         method: parsed.method.unwrap_or_default(),
-        target,
+        target: parsed.path.unwrap_or_default(),
         is_1_1: parsed.version == Some(1),
         headers: parsed.headers,
     };
@@ -101,22 +101,25 @@ pub fn overflow(bytes: &[u8]) -> HeadError {
     if bytes.contains(&b'\n') { refuse(431, "request head too large") } else { TARGET_TOO_LONG }
 }
 
-/// Bytes of the target in a request line that has not ended.
-fn target_so_far(bytes: &[u8]) -> usize {
-    let line = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
-    line.iter().position(|&byte| byte == b' ').map_or(0, |space| line.len() - space - 1)
+/// Where the target is, as far as it has come: what the first space and the next space or line end
+/// enclose. Line ends before the request line are passed over (RFC 9112, section 2.2).
+fn target_so_far(bytes: &[u8]) -> Range<usize> {
+    let find = |from: usize, ends: &[u8]| {
+        let found = bytes[from..].iter().position(|byte| ends.contains(byte));
+        found.map_or(bytes.len(), |offset| from + offset)
+    };
+    let line = bytes.iter().position(|byte| !b"\r\n".contains(byte)).unwrap_or(bytes.len());
+    let space = find(line, b" \r\n");
+    let start = bytes.len().min(space + 1);
+    start..find(start, b" \r\n")
 }
 
-/// A version that reads like one is one we do not speak; anything else is not HTTP.
+/// A version that begins like one is one we do not speak; anything else is not HTTP. More of it than
+/// its first digit need not have come.
 fn version_error(bytes: &[u8]) -> HeadError {
-    let line = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
-    let version = line.rsplit(|&byte| byte == b' ').next().unwrap_or_default().trim_ascii_end();
+    let version = bytes.get(target_so_far(bytes).end + 1..).unwrap_or_default();
     match version {
-        [b'H', b'T', b'T', b'P', b'/', major, rest @ ..]
-            if major.is_ascii_digit()
-                && matches!(rest, [] | [b'.', ..])
-                && rest.iter().skip(1).all(u8::is_ascii_digit) =>
-        {
+        [b'H', b'T', b'T', b'P', b'/', major, ..] if major.is_ascii_digit() => {
             refuse(505, "only HTTP/1.1 and HTTP/1.0 are spoken here")
         }
         _ => refuse(400, "malformed request line"),
@@ -347,6 +350,27 @@ mod tests {
         let text = format!("GET /{}", "x".repeat(3000));
         let mut fields = Fields::new();
         assert_eq!(parse(text.as_bytes(), &mut fields, 2048).unwrap_err().status, 414);
+    }
+
+    #[test]
+    fn the_refusal_does_not_hang_on_how_the_head_was_cut() {
+        let long = "x".repeat(2048);
+        for (text, status) in [
+            ("GET / HTT HTTP/1.1\r\n\r\n".to_owned(), 400),
+            ("GET / HTTP/2.0x\r\n\r\n".to_owned(), 505),
+            (format!("GET /{long} HTTP/2.0\r\n\r\n"), 414),
+            (format!("GET /{long}\x01 HTTP/1.1\r\n\r\n"), 414),
+            (format!("GET /\x01{long} HTTP/1.1\r\n\r\n"), 400),
+            (format!("\r\nGET /{long} HTTP/1.1\r\nX\r\n\r\n"), 414),
+        ] {
+            for length in 0..=text.len() {
+                match parse(&text.as_bytes()[..length], &mut Fields::new(), 2048) {
+                    Ok(Head::Partial) => assert!(length < text.len(), "{text:?} is partial"),
+                    Ok(head) => panic!("{head:?}"),
+                    Err(error) => assert_eq!(error.status, status, "{length} bytes of {text:?}"),
+                }
+            }
+        }
     }
 
     #[test]
