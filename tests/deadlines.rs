@@ -303,6 +303,21 @@ fn a_pool_without_buffers_loses_no_message() {
 }
 
 #[test]
+fn a_close_by_the_handler_comes_before_what_follows_it_with_or_without_a_pool() {
+    for inputs_max in [0, 1] {
+        for last in [&[0x88, 0x82, 0, 0, 0, 0, 0x0f, 0xa0][..], &[0x81, 0x02, b'h', b'i']] {
+            let limits = Limits { inputs_max, ..Limits::default() };
+            let (mut engine, wire) = Wire::engine(limits, Probe::default());
+            let client = websocket(&mut engine, &wire, WIDE);
+            wire.send(client, &[&text("close"), last].concat());
+            settle(&mut engine);
+            assert_eq!(wire.take(client, 99), b"\x88\x05\x03\xe8bye", "{inputs_max} buffers");
+            assert_eq!(engine.handler().ends, [CloseReason::Closed], "{inputs_max} buffers");
+        }
+    }
+}
+
+#[test]
 fn one_connection_too_many_is_told_503_and_the_next_is_served_when_one_has_left() {
     let limits = Limits { connections_max: 2, refusals_max: 1, ..Limits::default() };
     let (mut engine, wire) = Wire::engine(limits, Probe::default());

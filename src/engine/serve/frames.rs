@@ -42,6 +42,13 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
                 *rest = &[];
                 break;
             }
+            // What follows cannot wait until a close that the handler wants is carried out, so it
+            // is carried out now: it came first and decides the code and the reason.
+            if !can_park && self.core.at(slot).close_wanted.is_some() {
+                self.core.at(slot).websocket = Some(websocket);
+                self.close_if_wanted(slot);
+                websocket = self.core.at(slot).websocket.take().expect("it has just been put back");
+            }
         }
         control.clear();
         self.control = control;
