@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use serde::de::IgnoredAny;
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
 
@@ -119,6 +120,10 @@ struct OnlyId {
 
 /// Reads a client's message: its `id`, as far as it can be made out, and what it asks for.
 pub fn parse(text: &str, base_interval_ms: u64) -> (Option<Id>, Result<Request, Refusal>) {
+    // The structs below would also be read from an array, by position.
+    if !text.trim_ascii_start().starts_with('{') {
+        return (None, Err(not_an_object(text)));
+    }
     let id = serde_json::from_str::<OnlyId>(text).ok().and_then(|only| only.id);
     let id = id.filter(|id| !matches!(id, Id::Text(text) if text.len() > ID_BYTES_MAX));
     let fields = serde_json::from_str::<Fields>(text).map_err(|error| {
@@ -126,6 +131,13 @@ pub fn parse(text: &str, base_interval_ms: u64) -> (Option<Id>, Result<Request, 
         Refusal::new(code, error)
     });
     (id, fields.and_then(|fields| request(fields, base_interval_ms)))
+}
+
+fn not_an_object(text: &str) -> Refusal {
+    match serde_json::from_str::<IgnoredAny>(text) {
+        Ok(_) => Refusal::new(ErrorCode::BadRequest, "a message is an object"),
+        Err(error) => Refusal::new(ErrorCode::BadJson, error),
+    }
 }
 
 fn request(fields: Fields, base_interval_ms: u64) -> Result<Request, Refusal> {
@@ -422,6 +434,16 @@ mod tests {
         let (id, request) = parse(r#"{"type":"subscribe","topics":5,"id":"x"}"#, 1000);
         assert_eq!(id, Some(Id::Text("x".to_owned())));
         assert!(request.is_err());
+    }
+
+    #[test]
+    fn a_message_is_an_object_and_not_its_values_in_a_row() {
+        for text in [r#"["ping",null,null,null,null]"#, "[7]", " 7", r#""ping""#, "null"] {
+            let (id, request) = parse(text, 1000);
+            assert_eq!((id, request.unwrap_err().code), (None, ErrorCode::BadRequest), "{text}");
+        }
+        assert_eq!(refused("[7"), ErrorCode::BadJson);
+        assert_eq!(parse(" \n{\"type\":\"ping\"}", 1000).1, Ok(Request::Ping));
     }
 
     #[test]
