@@ -55,6 +55,15 @@ pub fn parse(
     arguments: impl IntoIterator<Item = OsString>,
     environment: impl Fn(&str) -> Option<OsString>,
 ) -> Result<Command, String> {
+    // A sentence quotes what was said; a line end or an escape sequence in that stays out of the
+    // terminal and of the log.
+    command(arguments, environment).map_err(|sentence| visible(&sentence))
+}
+
+fn command(
+    arguments: impl IntoIterator<Item = OsString>,
+    environment: impl Fn(&str) -> Option<OsString>,
+) -> Result<Command, String> {
     let mut config = from_environment(environment)?;
     let mut parser = lexopt::Parser::from_iter(arguments);
     let (mut listen, mut once, mut pretty) = (Vec::new(), false, false);
@@ -130,6 +139,14 @@ fn named<T>(option: &str, result: Result<T, String>) -> Result<T, String> {
     result.map_err(|error| format!("{option}: {error}"))
 }
 
+fn visible(sentence: &str) -> String {
+    let shown = |letter: char| match letter.is_control() {
+        true => letter.escape_default().collect(),
+        false => String::from(letter),
+    };
+    sentence.chars().map(shown).collect()
+}
+
 fn sentence(error: lexopt::Error) -> String {
     format!("{error}; see vitald --help")
 }
@@ -197,6 +214,15 @@ mod tests {
             assert!(error.contains(part), "{words:?} gave: {error}");
             assert!(!error.contains('\n'), "{error}");
         }
+    }
+
+    #[test]
+    fn what_a_mistake_quotes_stays_on_its_line_and_off_the_terminal() {
+        for words in [&["-l", "a\nb"][..], &["-i", "\u{1b}[2J"], &["--no\rsense"], &["\u{9b}2J"]] {
+            let error = parse_words(words).unwrap_err();
+            assert!(!error.contains(char::is_control), "{error:?}");
+        }
+        assert!(parse_words(&["-l", "a\nb"]).unwrap_err().contains(r"a\nb"));
     }
 
     #[test]
