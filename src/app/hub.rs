@@ -113,7 +113,8 @@ impl Hub {
 
     /// The classes that are due at `sequence` and have members.
     pub fn due(&self, sequence: u64) -> impl Iterator<Item = (&Terms, &[Member])> {
-        let classes = self.classes.iter().flatten();
+        // The class that stands without members is not encoded for nobody.
+        let classes = self.classes.iter().flatten().filter(|class| !class.members.is_empty());
         let due =
             classes.filter(move |class| sequence % u64::from(class.terms.divisor) == class.phase);
         due.map(|class| (&class.terms, &class.members[..]))
@@ -238,6 +239,17 @@ mod tests {
         let first = hub.subscribe(handle(0), terms("a", "cpu", 1)).unwrap();
         let second = hub.subscribe(handle(0), terms("a", "memory", 1)).unwrap();
         assert_eq!((first, hub.len()), (second, 1));
+    }
+
+    #[test]
+    fn nothing_is_due_once_the_last_viewer_of_the_default_has_left() {
+        let mut hub = Hub::new(4);
+        let selection = Selection::all();
+        let terms = Terms { sub: DEFAULT_SUBSCRIPTION.to_owned(), selection, divisor: 1 };
+        hub.subscribe(handle(0), terms).unwrap();
+        assert_eq!(due(&hub, 1).len(), 1);
+        hub.remove(handle(0));
+        assert_eq!(due(&hub, 2), []);
     }
 
     #[test]
