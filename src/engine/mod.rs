@@ -91,7 +91,7 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
             streams: (0..slots).map(|_| None).collect(),
             clock,
             handler,
-            events: Vec::new(),
+            events: Vec::with_capacity(slots),
             scratch: vec![0; INPUT_BYTES_MAX].into_boxed_slice(),
             control: Vec::new(),
             accepting: Accepting::default(),
