@@ -42,7 +42,7 @@ fn connect(
     clients.iter().map(|client| wire.text(*client)).collect()
 }
 
-fn is_served(answer: &String) -> bool {
+fn is_served(answer: &str) -> bool {
     answer.starts_with("HTTP/1.1 200 ")
 }
 
@@ -50,10 +50,10 @@ fn is_served(answer: &String) -> bool {
 fn an_address_gets_its_share_and_the_next_is_told_503() {
     let (mut engine, wire) = start(Limits::default());
     let answers = connect(&mut engine, &wire, "192.0.2.1:9", 65);
-    assert!(answers[..64].iter().all(is_served));
+    assert!(answers[..64].iter().all(|answer| is_served(answer)));
     assert!(answers[64].starts_with("HTTP/1.1 503 ") && answers[64].contains("Retry-After: 1"));
     assert!(answers[64].contains("from your address"));
-    assert!(connect(&mut engine, &wire, "192.0.2.2:9", 1).iter().all(is_served));
+    assert!(connect(&mut engine, &wire, "192.0.2.2:9", 1).iter().all(|answer| is_served(answer)));
     run_until(&mut engine, &wire, 2_500);
     assert_eq!(engine.stats().closes(CloseReason::AddressFull), 1);
 }
@@ -62,15 +62,15 @@ fn an_address_gets_its_share_and_the_next_is_told_503() {
 fn a_share_that_is_given_back_can_be_had_again() {
     let limits = Limits { connections_per_address_max: 1, ..Limits::default() };
     let (mut engine, wire) = start(limits);
-    assert!(connect(&mut engine, &wire, "192.0.2.1:9", 1).iter().all(is_served));
+    assert!(connect(&mut engine, &wire, "192.0.2.1:9", 1).iter().all(|answer| is_served(answer)));
     run_until(&mut engine, &wire, 31_000);
-    assert!(connect(&mut engine, &wire, "192.0.2.1:9", 1).iter().all(is_served));
+    assert!(connect(&mut engine, &wire, "192.0.2.1:9", 1).iter().all(|answer| is_served(answer)));
 }
 
 #[test]
 fn loopback_may_use_every_place() {
     let (mut engine, wire) = start(Limits::default());
-    assert!(connect(&mut engine, &wire, "127.0.0.1:9", 256).iter().all(is_served));
+    assert!(connect(&mut engine, &wire, "127.0.0.1:9", 256).iter().all(|answer| is_served(answer)));
 }
 
 #[test]
@@ -80,5 +80,5 @@ fn an_address_beyond_its_share_cannot_take_the_places_of_others() {
     assert_eq!(answers.iter().filter(|answer| is_served(answer)).count(), 64);
     let told = answers.iter().filter(|answer| answer.starts_with("HTTP/1.1 503 ")).count();
     assert_eq!(told, 16, "as many as there are places for refusals");
-    assert!(connect(&mut engine, &wire, "192.0.2.2:9", 64).iter().all(is_served));
+    assert!(connect(&mut engine, &wire, "192.0.2.2:9", 64).iter().all(|answer| is_served(answer)));
 }

@@ -1,6 +1,8 @@
 //! An in-memory network with edge-triggered readiness and a clock that moves only while the engine
 //! waits: hours pass in milliseconds, and a readiness that is lost shows as a wait that never ends.
 
+#![allow(dead_code, reason = "each test file uses its own part")]
+
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};

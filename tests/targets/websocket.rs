@@ -15,7 +15,7 @@ use vitald::engine::connection::head::Request;
 use vitald::engine::handle::Handle;
 use vitald::engine::handler::{Answer, Context, Handler, Message};
 use vitald::engine::limits::Limits;
-use vitald::engine::tasks::Run;
+use vitald::engine::tasks::{Owner, Run};
 
 use super::peer::{
     BINARY, CLOSE, Frame, PING, PONG, UPGRADE, WIDE, Wire, check_books, run_until, settle,
@@ -251,7 +251,7 @@ impl Probe {
 impl Handler for Probe {
     fn start(&mut self, context: &mut Context<'_>) {
         let second = std::time::Duration::from_secs(1);
-        let task = context.spawn_every("state", context.now() + second, second);
+        let task = context.spawn_every("state", Owner::Handler, context.now() + second, second);
         assert!(task.is_some());
     }
 
