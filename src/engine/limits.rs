@@ -16,6 +16,9 @@ pub const INPUT_BYTES_MAX: usize = 8 * 1024;
 /// Frames that wait in a connection's outbox as answers. When they are there, the peer is not read.
 pub const REPLIES_MAX: usize = 4;
 
+/// Events that wait in a connection's outbox. Beyond them the oldest go, and a gap is told.
+pub const EVENTS_MAX: usize = 16;
+
 /// Places for state frames in a connection's outbox: one for each subscription.
 pub const CHANNELS: usize = 4;
 

@@ -1,20 +1,21 @@
 //! The only road to a socket.
 //!
 //! An outbox holds what one connection still has to be sent, in lanes that are written in a fixed
-//! order: the frame that has been begun, control bytes, replies, state frames. Only whole frames
-//! enter, so the order of bytes on the wire is the order of lanes. A close frame is the last reply.
-//! Replies are bounded by the reader's gate (nothing more is read from a peer that does not take
-//! its answers); a state frame replaces the one before it on its channel: a slow reader holds two
+//! order: the frame that has been begun, control bytes, replies, events, state frames. Only whole
+//! frames enter, so the order of bytes on the wire is the order of lanes. A close frame is the last
+//! reply. Replies are bounded by the reader's gate (nothing more is read from a peer that does not
+//! take its answers). Of events the last [`EVENTS_MAX`] wait, and a gap frame stands for those that
+//! had to go. A state frame replaces the one before it on its channel: a slow reader holds a few
 //! pointers, never a queue.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
 use super::frame::{Frame, Kind};
-use crate::engine::limits::{CHANNELS, REPLIES_MAX};
+use crate::engine::limits::{CHANNELS, EVENTS_MAX, REPLIES_MAX};
 
 /// Slices given to one system call: one begun, one control, [`REPLIES_MAX`] and [`CHANNELS`] make
-/// ten; more could not be used.
+/// ten, and some events. A peer to whom more is owed has not kept up and can wait for the next call.
 const SLICES_MAX: usize = 16;
 
 /// Bytes of capacity that the control lane keeps when it is empty. Enough for pings and pongs; an
@@ -33,11 +34,22 @@ pub struct Outbox {
     control: Vec<u8>,
     control_sent: usize,
     replies: VecDeque<Frame>,
+    /// Boxed, because few connections ever wait for an event and each would pay for the lane.
+    events: Option<Box<Events>>,
     pending: [Option<Frame>; CHANNELS],
     /// State frames that were replaced before they were begun.
     conflated: u64,
     /// The close frame is queued: nothing may be added.
     is_sealed: bool,
+}
+
+/// Events that wait. Not there at all while none does.
+#[derive(Debug, Default)]
+struct Events {
+    /// Says how many were dropped before the first of `frames`.
+    gap: Option<Frame>,
+    missed: u64,
+    frames: VecDeque<Frame>,
 }
 
 impl Outbox {
@@ -46,6 +58,7 @@ impl Outbox {
         self.in_flight.is_none()
             && self.control.is_empty()
             && self.replies.is_empty()
+            && self.events.is_none()
             && self.pending.iter().all(Option::is_none)
     }
 
@@ -87,6 +100,21 @@ impl Outbox {
         }
     }
 
+    /// Queues an event; says whether the oldest that waited had to go for it. `gap` makes the frame
+    /// that then stands for all that have gone, from their number.
+    pub fn push_event(&mut self, frame: Frame, gap: impl FnOnce(u64) -> Frame) -> bool {
+        debug_assert!(!self.is_sealed, "an event behind the close frame");
+        let events = self.events.get_or_insert_default();
+        let is_full = events.frames.len() == EVENTS_MAX;
+        if is_full {
+            events.frames.pop_front();
+            events.missed += 1;
+            events.gap = Some(gap(events.missed));
+        }
+        events.frames.push_back(frame);
+        is_full
+    }
+
     /// Makes `frame` the newest state on `channel`; says whether it replaced one not yet begun.
     pub fn set_pending(&mut self, channel: usize, frame: Frame) -> bool {
         debug_assert!(!self.is_sealed, "state behind the close frame");
@@ -101,10 +129,11 @@ impl Outbox {
     }
 
     /// Queues the last bytes of a WebSocket, its close frame, and empties `last`. Control and
-    /// replies that wait go out before it, state is forgotten, and nothing can follow it.
+    /// replies that wait go out before it, events and state are forgotten, and nothing can follow it.
     pub fn seal(&mut self, last: &mut Vec<u8>) {
         debug_assert!(!self.is_sealed, "a second close frame");
         self.pending = Default::default();
+        self.events = None;
         self.push_reply(Frame::new(Kind::Plain, |bytes| bytes.append(last)));
         self.is_sealed = true;
     }
@@ -115,7 +144,9 @@ impl Outbox {
         let mut count = 0;
         let in_flight = self.in_flight.iter().map(|frame| &frame.as_slice()[self.in_flight_sent..]);
         let control = Some(&self.control[self.control_sent..]).filter(|bytes| !bytes.is_empty());
-        let frames = self.replies.iter().chain(self.pending.iter().flatten()).map(Frame::as_slice);
+        let events = self.events.iter().flat_map(|events| events.gap.iter().chain(&events.frames));
+        let frames = self.replies.iter().chain(events).chain(self.pending.iter().flatten());
+        let frames = frames.map(Frame::as_slice);
         for slice in in_flight.chain(control).chain(frames).take(SLICES_MAX) {
             slices[count] = IoSlice::new(slice);
             count += 1;
@@ -162,8 +193,19 @@ impl Outbox {
     }
 
     fn take_next(&mut self) -> Option<Frame> {
-        let reply = self.replies.pop_front();
+        let reply = self.replies.pop_front().or_else(|| self.take_event());
         reply.or_else(|| self.pending.iter_mut().find_map(Option::take))
+    }
+
+    fn take_event(&mut self) -> Option<Frame> {
+        let events = self.events.as_mut()?;
+        let frame = events.gap.take().or_else(|| events.frames.pop_front());
+        // What is dropped from here on comes after the gap that has been told.
+        events.missed = 0;
+        if events.frames.is_empty() && events.gap.is_none() {
+            self.events = None;
+        }
+        frame
     }
 
     fn reset_control(&mut self) {
@@ -246,6 +288,60 @@ mod tests {
         assert_eq!(write(&mut outbox, usize::MAX), "new");
     }
 
+    fn gap(missed: u64) -> Frame {
+        frame(&format!("<gap {missed}>"))
+    }
+
+    #[test]
+    fn events_go_out_in_order_behind_replies_and_before_state() {
+        let mut outbox = Outbox::default();
+        outbox.set_pending(0, frame("<state>"));
+        assert!(!outbox.push_event(frame("<one>"), gap));
+        assert!(!outbox.push_event(frame("<two>"), gap));
+        outbox.push_reply(frame("<reply>"));
+        assert_eq!(write(&mut outbox, usize::MAX), "<reply><one><two><state>");
+        assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn the_oldest_events_make_room_and_one_gap_tells_how_many() {
+        let mut outbox = Outbox::default();
+        for number in 0..EVENTS_MAX + 3 {
+            let went = outbox.push_event(frame(&format!("<{number}>")), gap);
+            assert_eq!(went, number >= EVENTS_MAX);
+        }
+        let expected: String = (3..EVENTS_MAX + 3).map(|number| format!("<{number}>")).collect();
+        let mut wire = String::new();
+        while !outbox.is_empty() {
+            wire.push_str(&write(&mut outbox, usize::MAX));
+        }
+        assert_eq!(wire, format!("<gap 3>{expected}"));
+    }
+
+    #[test]
+    fn a_gap_that_has_been_begun_counts_no_further() {
+        let mut outbox = Outbox::default();
+        for number in 0..=EVENTS_MAX {
+            outbox.push_event(frame(&format!("<{number}>")), gap);
+        }
+        assert_eq!(write(&mut outbox, 2), "<g");
+        outbox.push_event(frame("<last>"), gap);
+        let mut wire = String::new();
+        while !outbox.is_empty() {
+            wire.push_str(&write(&mut outbox, usize::MAX));
+        }
+        assert!(wire.starts_with("ap 1><gap 1><2><3>"), "{wire}");
+    }
+
+    #[test]
+    fn events_that_wait_do_not_follow_the_close_frame() {
+        let mut outbox = Outbox::default();
+        outbox.push_event(frame("<event>"), gap);
+        outbox.seal(&mut b"<close>".to_vec());
+        assert_eq!(write(&mut outbox, usize::MAX), "<close>");
+        assert!(outbox.is_empty());
+    }
+
     #[test]
     fn channels_do_not_replace_each_other() {
         let mut outbox = Outbox::default();
@@ -270,7 +366,7 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_the_kernel_takes_every_frame_arrives_whole(
-            steps in prop::collection::vec((0u8..4, 0usize..20), 1..200)
+            steps in prop::collection::vec((0u8..5, 0usize..20), 1..200)
         ) {
             let mut outbox = Outbox::default();
             let mut wire = String::new();
@@ -279,11 +375,13 @@ mod tests {
                     0 => outbox.control().extend_from_slice(format!("<c{index}>").as_bytes()),
                     1 if !outbox.is_full_of_replies() => outbox.push_reply(frame(&format!("<r{index}>"))),
                     2 => { outbox.set_pending(amount % CHANNELS, frame(&format!("<s{index}>"))); }
+                    3 => { outbox.push_event(frame(&format!("<e{index}>")), gap); }
                     _ => wire.push_str(&write(&mut outbox, amount)),
                 }
             }
-            wire.push_str(&write(&mut outbox, usize::MAX));
-            prop_assert!(outbox.is_empty());
+            while !outbox.is_empty() {
+                wire.push_str(&write(&mut outbox, usize::MAX));
+            }
             prop_assert_eq!(outbox.reply_bytes(), 0);
             // Every "<" is followed by a kind, digits and ">" before the next "<".
             for part in wire.split_terminator('>') {
