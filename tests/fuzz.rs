@@ -11,7 +11,7 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use targets::random::Random;
+use vitald::engine::random::Random;
 
 /// Inputs of each target unless the environment says otherwise.
 const INPUTS: u64 = 1200;
@@ -166,7 +166,7 @@ fn mutated(corpus: &[Vec<u8>], language: &Language, random: &mut Random) -> Vec<
         let word = language.words[random.below(language.words.len())].iter().copied();
         match random.below(8) {
             0 if at < input.len() => input[at] ^= 1 << random.below(8),
-            1 if at < input.len() => input[at] = random.next() as u8,
+            1 if at < input.len() => input[at] = random.draw() as u8,
             2 => drop(input.drain(at..end)),
             3 => drop(input.splice(at..at, input[at..end].to_vec().repeat(1 + random.below(8)))),
             4 => drop(input.splice(at..at, word)),
@@ -180,7 +180,7 @@ fn mutated(corpus: &[Vec<u8>], language: &Language, random: &mut Random) -> Vec<
                 input.truncate(at);
                 input.extend_from_slice(&other[random.below(other.len() + 1)..]);
             }
-            _ => drop(input.splice(at..at, [random.next() as u8])),
+            _ => drop(input.splice(at..at, [random.draw() as u8])),
         }
     }
     input.truncate(BYTES_MAX);

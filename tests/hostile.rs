@@ -21,6 +21,7 @@ use serde_json::Value;
 use vitald::engine::connection::CloseReason;
 use vitald::engine::ledger::Resource;
 use vitald::engine::limits::Limits;
+use vitald::engine::random::Random;
 use vitald::metrics::source;
 
 /// Connections served at a time, and hostile ones that are open at a time: some are refused for lack
@@ -31,26 +32,6 @@ const OPEN: usize = 136;
 /// Connections by which the clients may be ahead of the server. More would overflow the kernel's
 /// accept queue, and then nobody knows who was let in.
 const AHEAD: u64 = 50;
-
-/// Numbers that look random and can be had again (splitmix64).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound as u64) as usize
-    }
-
-    fn bytes(&mut self, length: usize) -> Vec<u8> {
-        (0..length).map(|_| self.next() as u8).collect()
-    }
-}
 
 /// What one hostile connection sends.
 fn malice(random: &mut Random) -> Vec<u8> {
@@ -66,7 +47,7 @@ fn malice(random: &mut Random) -> Vec<u8> {
         3 => {
             let mut head = UPGRADE.to_vec();
             let place = random.below(head.len());
-            head[place] = random.next() as u8;
+            head[place] = random.draw() as u8;
             head
         }
         4 => {
@@ -170,7 +151,7 @@ fn a_subscriber_misses_no_tick_whatever_strangers_do() {
             (reader, ticks)
         });
         let began = Instant::now();
-        attack(&mut clients, &mut Random(seed), count);
+        attack(&mut clients, &mut Random::new(seed), count);
         let after = clients.wait_for_release(1);
         let elapsed = began.elapsed();
         is_over.store(true, Ordering::Relaxed);

@@ -186,12 +186,7 @@ impl<'a> Context<'a> {
     /// [`EVENTS_MAX`](super::limits::EVENTS_MAX) wait already the oldest goes, and the frame that
     /// `gap` makes of the number that have gone since the last that was sent comes before the next.
     /// False when it can no longer be sent.
-    pub fn event(
-        &mut self,
-        handle: Handle,
-        frame: Frame,
-        gap: impl FnOnce(u64) -> Frame,
-    ) -> bool {
+    pub fn event(&mut self, handle: Handle, frame: Frame, gap: impl FnOnce(u64) -> Frame) -> bool {
         let Some(connection) = self.core.sendable(handle) else { return false };
         let dropped = connection.outbox.push_event(frame, gap);
         self.core.stats.events_dropped += u64::from(dropped);

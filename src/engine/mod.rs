@@ -15,6 +15,7 @@ pub mod histogram;
 pub mod ledger;
 pub mod limits;
 pub mod net;
+pub mod random;
 pub mod stats;
 pub mod tasks;
 pub mod wheel;

@@ -6,9 +6,9 @@ use vitald::app::routes;
 use vitald::config::INTERVAL_MAX;
 use vitald::engine::connection::head::{Fields, Head, Request, overflow, parse};
 use vitald::engine::limits::INPUT_BYTES_MAX;
+use vitald::engine::random::Random;
 
 use super::peer::{WIDE, check_books, run_until, take_all, take_frames, vitald};
-use super::random::Random;
 
 /// Bytes of a target, as vitald's limits have it.
 const TARGET_BYTES_MAX: usize = 2048;

@@ -8,7 +8,6 @@ pub mod config;
 pub mod head;
 pub mod message;
 pub mod peer;
-pub mod random;
 pub mod websocket;
 
 #[path = "../support/wire.rs"]
