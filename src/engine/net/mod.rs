@@ -6,6 +6,7 @@
 //! `mio` is the production network; a test may bring its own. Nothing here decides anything.
 
 mod mio;
+pub mod sim;
 
 use std::fmt;
 use std::io::{self, IoSlice};

@@ -1,0 +1,463 @@
+//! A network in memory for simulations: seeded, edge-triggered to the letter, and as unkind as it
+//! is told to be.
+//!
+//! [`SimNet`] is the engine's network and, as a clone of it, the world's end of every connection.
+//! A readiness is told once for each transition: after an attempt has met `WouldBlock`, and not
+//! again before the next one does; so an engine that loses one waits for ever, and a check of
+//! liveness sees it. Waiting moves the clock: hours pass in milliseconds. What [`Faults`] allows is
+//! drawn from the seed; the same seed and the same calls give the same events, byte for byte, and
+//! [`SimNet::fingerprint`] says so. It asserts what a server owes any network: nothing is written
+//! after the end, nothing is used after it is closed.
+
+mod pipe;
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::rc::Rc;
+use std::time::Duration;
+
+use self::pipe::Pipe;
+use super::{Event, Net, Peer, Stream};
+use crate::engine::clock::{Clock, Manual, Tick};
+use crate::engine::handle::Slot;
+use crate::engine::random::Random;
+
+/// A client's connection, for as long as the network lives.
+pub type ClientId = usize;
+
+/// Bytes that the way to the server holds: a client that sends more must wait until it reads.
+const TO_SERVER_BYTES_MAX: usize = 64 * 1024;
+
+/// What the network may do to a server, each so many times in a thousand. The default is nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Faults {
+    /// A read gives fewer bytes than there are.
+    pub short_read: u32,
+    /// A write takes fewer bytes than there is room for.
+    pub short_write: u32,
+    /// A read, a write, an accept or a poll is interrupted by a signal.
+    pub interrupted: u32,
+    /// A poll tells of a readiness that is none.
+    pub spurious_event: u32,
+    /// An event is told twice.
+    pub duplicate_event: u32,
+    /// An event comes late, by up to `delay_max`.
+    pub delayed_event: u32,
+    /// The most that an event or a window is late.
+    pub delay_max: Duration,
+    /// A peer's window is shut for up to `delay_max`.
+    pub zero_window: u32,
+    /// A read or a write finds that the peer has reset the connection.
+    pub reset: u32,
+    /// An accept fails: no descriptors, no memory, or the peer is gone again.
+    pub accept_error: u32,
+    /// A connection cannot be registered.
+    pub open_error: u32,
+    /// An event is never told. No network may do this: it is here so that a simulation can prove
+    /// that it would notice.
+    pub lost_event: u32,
+}
+
+#[derive(Debug)]
+struct State {
+    clock: Manual,
+    faults: Faults,
+    random: Random,
+    pipes: Vec<Pipe>,
+    /// Connected and not yet accepted.
+    backlog: VecDeque<ClientId>,
+    events: Vec<(Tick, Event)>,
+    /// The listener has met `WouldBlock`: the next connection is told.
+    is_accept_armed: bool,
+    is_listening: bool,
+    /// Hash of all that has happened (FNV-1a).
+    fingerprint: u64,
+}
+
+/// The network; clones share it.
+#[derive(Clone, Debug)]
+pub struct SimNet {
+    state: Rc<RefCell<State>>,
+}
+
+/// The server's end of a connection.
+#[derive(Debug)]
+pub struct SimStream {
+    state: Rc<RefCell<State>>,
+    client: ClientId,
+}
+
+/// The world's side.
+impl SimNet {
+    /// A network without connections. `clock` is the engine's; it moves while the engine waits.
+    pub fn new(clock: Manual, faults: Faults, random: Random) -> SimNet {
+        let state = State {
+            clock,
+            faults,
+            random,
+            pipes: Vec::new(),
+            backlog: VecDeque::new(),
+            events: Vec::new(),
+            is_accept_armed: true,
+            is_listening: true,
+            fingerprint: 0xcbf2_9ce4_8422_2325,
+        };
+        SimNet { state: Rc::new(RefCell::new(state)) }
+    }
+
+    /// Makes the network kind from here on, for the end of a run that must come to rest.
+    pub fn be_kind(&self) {
+        self.state.borrow_mut().faults = Faults::default();
+    }
+
+    /// Connects a client whose window takes `window_bytes`. `None` when nobody listens.
+    pub fn connect(&self, peer: Peer, window_bytes: usize) -> Option<ClientId> {
+        let mut state = self.state.borrow_mut();
+        if !state.is_listening {
+            return None;
+        }
+        let client = state.pipes.len();
+        state.pipes.push(Pipe::new(peer, window_bytes));
+        state.backlog.push_back(client);
+        state.note_backlog();
+        Some(client)
+    }
+
+    /// Sends from the client; gives how many bytes there was room for. Bytes that reach a server
+    /// which has closed come back as a reset, and take with them what the client has not yet read.
+    pub fn send(&self, client: ClientId, bytes: &[u8]) -> usize {
+        let mut state = self.state.borrow_mut();
+        let pipe = &mut state.pipes[client];
+        if pipe.is_closed {
+            pipe.reset_client();
+            return bytes.len();
+        }
+        let length = bytes.len().min(TO_SERVER_BYTES_MAX - pipe.to_server.len());
+        pipe.to_server.extend(&bytes[..length]);
+        state.note(client);
+        length
+    }
+
+    /// Takes up to `length` bytes at the client.
+    pub fn take(&self, client: ClientId, length: usize) -> Vec<u8> {
+        let mut state = self.state.borrow_mut();
+        let pipe = &mut state.pipes[client];
+        let length = length.min(pipe.to_client.len());
+        let taken = pipe.to_client.drain(..length).collect();
+        state.note(client);
+        taken
+    }
+
+    /// The client will send no more, and goes on reading.
+    pub fn end(&self, client: ClientId) {
+        let mut state = self.state.borrow_mut();
+        state.pipes[client].client_ended = true;
+        state.note(client);
+    }
+
+    /// The client's process is gone: its end is told, and what is sent to it comes back as a reset.
+    pub fn vanish(&self, client: ClientId) {
+        let mut state = self.state.borrow_mut();
+        let pipe = &mut state.pipes[client];
+        pipe.client_ended = true;
+        pipe.is_client_gone = true;
+        // As in a kernel: closing with input unread is a reset.
+        pipe.is_reset |= !pipe.to_client.is_empty();
+        state.note(client);
+    }
+
+    /// The client resets the connection.
+    pub fn reset(&self, client: ClientId) {
+        let mut state = self.state.borrow_mut();
+        let pipe = &mut state.pipes[client];
+        pipe.is_reset = true;
+        pipe.is_client_gone = true;
+        state.note(client);
+    }
+
+    /// Whether the client has been told the end: the server will send no more, and everything that
+    /// it sent has been taken.
+    pub fn is_at_end(&self, client: ClientId) -> bool {
+        let pipe = &self.state.borrow().pipes[client];
+        (pipe.server_ended || pipe.is_closed) && pipe.to_client.is_empty()
+    }
+
+    /// Whether there is something for the client to notice: bytes, the end, or a reset.
+    pub fn has_news(&self, client: ClientId) -> bool {
+        let pipe = &self.state.borrow().pipes[client];
+        !pipe.to_client.is_empty() || pipe.server_ended || pipe.is_closed || pipe.is_client_reset
+    }
+
+    /// Whether the client has been reset.
+    pub fn is_client_reset(&self, client: ClientId) -> bool {
+        self.state.borrow().pipes[client].is_client_reset
+    }
+
+    /// Whether the connection has met a fault that no peer could see through: a reset that the
+    /// network made up, or a failure to register it.
+    pub fn is_spoilt(&self, client: ClientId) -> bool {
+        self.state.borrow().pipes[client].is_spoilt
+    }
+
+    /// Whether the server has closed its end.
+    pub fn is_closed(&self, client: ClientId) -> bool {
+        self.state.borrow().pipes[client].is_closed
+    }
+
+    /// Whether the server listens.
+    pub fn is_listening(&self) -> bool {
+        self.state.borrow().is_listening
+    }
+
+    /// A number that stands for all that has happened: the same for the same run.
+    pub fn fingerprint(&self) -> u64 {
+        self.state.borrow().fingerprint
+    }
+}
+
+impl State {
+    fn record(&mut self, what: u8, client: usize, amount: usize) {
+        for word in [u64::from(what), client as u64, amount as u64] {
+            self.fingerprint = (self.fingerprint ^ word).wrapping_mul(0x100_0000_01b3);
+        }
+    }
+
+    /// Tells of a connection's readiness where an attempt has met `WouldBlock` before.
+    fn note(&mut self, client: ClientId) {
+        let now = self.clock.now();
+        if let Some(event) = self.pipes[client].transition(now) {
+            self.tell(event);
+        }
+    }
+
+    fn note_backlog(&mut self) {
+        if self.is_accept_armed && !self.backlog.is_empty() {
+            self.is_accept_armed = false;
+            self.tell(Event::Accept);
+        }
+    }
+
+    fn tell(&mut self, event: Event) {
+        let is_connection = matches!(event, Event::Connection { .. });
+        if is_connection && self.random.happens(self.faults.lost_event) {
+            return;
+        }
+        let mut due = self.clock.now();
+        if self.random.happens(self.faults.delayed_event) {
+            due = due + self.delay();
+        }
+        self.events.push((due, event));
+        if self.random.happens(self.faults.duplicate_event) {
+            self.events.push((due, event));
+        }
+    }
+
+    fn delay(&mut self) -> Duration {
+        let nanoseconds = self.faults.delay_max.as_nanos() as u64;
+        Duration::from_nanos(self.random.between(0, nanoseconds))
+    }
+
+    /// Opens the windows that were shut until now.
+    fn open_windows(&mut self) {
+        for client in 0..self.pipes.len() {
+            if self.pipes[client].is_window_due(self.clock.now()) {
+                self.note(client);
+            }
+        }
+    }
+
+    /// The next instant at which something happens of itself.
+    fn next_due(&self) -> Option<Tick> {
+        let events = self.events.iter().map(|(due, _)| *due);
+        let windows = self.pipes.iter().filter_map(Pipe::window_due);
+        events.chain(windows).min()
+    }
+
+    fn has_due(&self) -> bool {
+        let now = self.clock.now();
+        self.events.iter().any(|(due, _)| *due <= now)
+    }
+
+    /// Tells of readiness that is none, of connections drawn from those that are there.
+    fn add_spurious(&mut self, events: &mut Vec<Event>) {
+        if self.pipes.is_empty() || !self.random.happens(self.faults.spurious_event) {
+            return;
+        }
+        let client = self.random.below(self.pipes.len());
+        if let Some(slot) = self.pipes[client].living_slot() {
+            events.push(Event::Connection { slot, readable: true, writable: true });
+        }
+        events.push(Event::Accept);
+    }
+}
+
+impl Net for SimNet {
+    type Stream = SimStream;
+
+    fn poll(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<()> {
+        let mut state = self.state.borrow_mut();
+        let interrupted = state.faults.interrupted;
+        if state.random.happens(interrupted) {
+            return Ok(());
+        }
+        state.open_windows();
+        if !state.has_due() {
+            let now = state.clock.now();
+            let until = timeout.map(|timeout| now + timeout);
+            let next = [until, state.next_due()].into_iter().flatten().min();
+            let next = next.expect("the world gives a time by which it does something itself");
+            state.clock.advance(next - now);
+            state.open_windows();
+        }
+        let now = state.clock.now();
+        let first = events.len();
+        state.events.retain(|(due, event)| {
+            let is_due = *due <= now;
+            if is_due {
+                events.push(*event);
+            }
+            !is_due
+        });
+        state.add_spurious(events);
+        state.random.shuffle(&mut events[first..]);
+        state.record(b'p', events.len() - first, now.as_nanos() as usize);
+        Ok(())
+    }
+
+    fn accept(&mut self) -> io::Result<(SimStream, Peer)> {
+        let mut state = self.state.borrow_mut();
+        let (interrupted, failing) = (state.faults.interrupted, state.faults.accept_error);
+        if state.backlog.is_empty() {
+            state.is_accept_armed = true;
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        if state.random.happens(interrupted) {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        if state.random.happens(failing) {
+            return Err(state.accept_error());
+        }
+        let client = state.backlog.pop_front().expect("somebody waits");
+        state.record(b'a', client, 0);
+        let peer = state.pipes[client].peer;
+        Ok((SimStream { state: Rc::clone(&self.state), client }, peer))
+    }
+
+    fn open(&mut self, stream: &mut SimStream, slot: Slot) -> io::Result<()> {
+        let mut state = self.state.borrow_mut();
+        let failing = state.faults.open_error;
+        if state.random.happens(failing) {
+            state.pipes[stream.client].is_spoilt = true;
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
+        state.pipes[stream.client].open(slot);
+        state.note(stream.client);
+        Ok(())
+    }
+
+    fn close(&mut self, stream: SimStream) {
+        let mut state = self.state.borrow_mut();
+        state.record(b'c', stream.client, 0);
+        let slot = state.pipes[stream.client].close();
+        // As in a kernel: a descriptor that is closed gives no further events.
+        state.events.retain(
+            |(_, event)| !matches!(event, Event::Connection { slot: of, .. } if Some(*of) == slot),
+        );
+    }
+
+    fn stop_listening(&mut self) {
+        let mut state = self.state.borrow_mut();
+        state.is_listening = false;
+        // As in a kernel: who was not accepted is reset.
+        while let Some(client) = state.backlog.pop_front() {
+            let pipe = &mut state.pipes[client];
+            pipe.is_closed = true;
+            pipe.is_spoilt = true;
+            pipe.reset_client();
+        }
+    }
+}
+
+impl State {
+    /// One of the errors of accept(2). A peer that has gone again leaves the queue by it.
+    fn accept_error(&mut self) -> io::Error {
+        match self.random.below(3) {
+            0 => io::Error::from_raw_os_error(rustix::io::Errno::MFILE.raw_os_error()),
+            1 => io::Error::from_raw_os_error(rustix::io::Errno::NFILE.raw_os_error()),
+            _ => {
+                let client = self.backlog.pop_front().expect("somebody waits");
+                self.pipes[client].is_closed = true;
+                self.pipes[client].is_spoilt = true;
+                self.pipes[client].reset_client();
+                io::ErrorKind::ConnectionAborted.into()
+            }
+        }
+    }
+
+    /// What may befall any attempt to read or write.
+    fn attempt(&mut self, client: ClientId) -> io::Result<()> {
+        assert!(!self.pipes[client].is_closed, "a connection is used after it was closed");
+        if self.random.happens(self.faults.interrupted) {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        if self.random.happens(self.faults.reset) {
+            let pipe = &mut self.pipes[client];
+            pipe.is_reset = true;
+            pipe.is_spoilt = true;
+            pipe.reset_client();
+        }
+        match self.pipes[client].is_reset {
+            true => Err(io::ErrorKind::ConnectionReset.into()),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Stream for SimStream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut state = self.state.borrow_mut();
+        state.attempt(self.client)?;
+        let mut length = buffer.len().min(state.pipes[self.client].to_server.len());
+        let short = state.faults.short_read;
+        if length > 1 && state.random.happens(short) {
+            length = 1 + state.random.below(length);
+        }
+        state.record(b'r', self.client, length);
+        state.pipes[self.client].read(&mut buffer[..length])
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut state = self.state.borrow_mut();
+        state.attempt(self.client)?;
+        let zero_window = state.faults.zero_window;
+        if state.random.happens(zero_window) {
+            let until = state.clock.now() + state.delay();
+            state.pipes[self.client].shut_window(until);
+        }
+        let offered: usize = slices.iter().map(|slice| slice.len()).sum();
+        let mut length = offered.min(state.pipes[self.client].room(state.clock.now()));
+        let short = state.faults.short_write;
+        if length > 1 && state.random.happens(short) {
+            length = 1 + state.random.below(length);
+        }
+        state.record(b'w', self.client, length);
+        let written = state.pipes[self.client].write(slices, length);
+        state.note(self.client);
+        written
+    }
+
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        let mut state = self.state.borrow_mut();
+        state.record(b's', self.client, 0);
+        let pipe = &mut state.pipes[self.client];
+        if pipe.is_reset {
+            return Err(io::ErrorKind::NotConnected.into());
+        }
+        pipe.server_ended = true;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
