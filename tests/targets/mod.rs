@@ -10,5 +10,7 @@ pub mod message;
 pub mod peer;
 pub mod websocket;
 
+#[path = "../support/frames.rs"]
+mod frames;
 #[path = "../support/wire.rs"]
 mod wire;
