@@ -88,6 +88,8 @@ pub struct Client {
     /// It was there when the drain began.
     pub is_drained: bool,
     was_leaving: bool,
+    /// It was open and had no wish to leave when the clock last jumped.
+    pub is_settled: bool,
     pub opened_at: Option<Tick>,
 }
 
@@ -109,6 +111,7 @@ impl Client {
             jumped: Duration::ZERO,
             is_drained: false,
             was_leaving: false,
+            is_settled: false,
             opened_at: None,
         }
     }
@@ -211,6 +214,12 @@ impl Client {
                 net.end(self.id);
             }
         }
+    }
+
+    /// Takes note that the clock has jumped.
+    pub fn note_jump(&mut self, far: Duration) {
+        self.jumped += far;
+        self.is_settled = self.opened_at.is_some() && !self.is_leaving();
     }
 
     /// Whether it had begun to leave when the drain began.

@@ -232,9 +232,7 @@ impl World {
         if at <= self.clock.now() {
             self.options.jumps.remove(0);
             self.clock.advance(far);
-            for client in &mut self.clients {
-                client.jumped += far;
-            }
+            self.clients.iter_mut().for_each(|client| client.note_jump(far));
         }
     }
 

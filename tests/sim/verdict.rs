@@ -58,10 +58,13 @@ impl World {
     /// Judges a connection that is over for its client.
     pub(super) fn judge(&self, client: &Client) {
         let (plan, hearing) = (&client.plan, &client.hearing);
-        if client.is_gone || self.net.is_spoilt(client.id) || !client.jumped.is_zero() {
+        if client.is_gone || self.net.is_spoilt(client.id) {
             return;
         }
         let who = format!("{} (client {})", plan.model, client.id);
+        if !client.jumped.is_zero() {
+            return self.judge_jumped(client, &who);
+        }
         if matches!(plan.reading, Reading::Never) || self.net.accepted(client.id).is_none() {
             return;
         }
@@ -112,6 +115,17 @@ impl World {
             assert!(said.starts_with(heard), "{who} said {said:?} and heard {heard:?}");
             let is_orderly = hearing.close_code.is_some();
             assert!(!is_orderly || heard == said, "{who} said {said:?} and heard {heard:?}");
+        }
+    }
+
+    /// A pause of the whole host is not held against a subscriber who was settled.
+    fn judge_jumped(&self, client: &Client, who: &str) {
+        let is_good = matches!(client.plan.expectation, Expectation::Subscriber(_));
+        let is_prompt = self.options.faults.delay_max.is_zero();
+        if is_good && is_prompt && client.is_settled {
+            let hearing = &client.hearing;
+            let is_told = matches!(hearing.close_code, Some(CLOSE_CODE | 1001));
+            assert!(client.is_leaving() || is_told, "{who} was thrown out by a pause: {hearing:?}");
         }
     }
 

@@ -15,11 +15,9 @@ impl Net for SimNet {
     fn poll(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<()> {
         let mut state = self.state.borrow_mut();
         let interrupted = state.faults.interrupted;
-        if state.random.happens(interrupted) {
-            return Ok(());
-        }
+        let is_interrupted = state.random.happens(interrupted);
         state.open_windows();
-        if !state.has_due() {
+        if !is_interrupted && !state.has_due() {
             let now = state.clock.now();
             let until = timeout.map(|timeout| now + timeout);
             let next = [until, state.next_due()].into_iter().flatten().min();
