@@ -19,6 +19,7 @@
 
 pub mod frame;
 pub mod head;
+mod incoming;
 pub mod outbox;
 mod phase;
 pub mod response;

@@ -3,9 +3,10 @@
 //! `WebSocketContext` takes its stream with each call. It is given an adaptor whose `Read` drains
 //! the bytes at hand and whose `Write` appends to the outbox's control lane, all or nothing; so the
 //! library does the protocol (framing, masking, fragmentation, UTF-8, control rules, the close
-//! handshake of RFC 6455) and never meets the network. Data frames are not sent through it: it
-//! would copy each into a buffer that it keeps. This leans on behaviour that tungstenite does not
-//! promise, so its version is pinned and the tests below hold it.
+//! handshake of RFC 6455) and never meets the network. Input comes to it a frame at a time through
+//! `Incoming`, which sees a text go wrong before its frame is whole. Data frames are not sent
+//! through the library: it would copy each into a buffer that it keeps. This leans on behaviour that
+//! tungstenite does not promise, so its version is pinned and the tests below hold it.
 
 use std::io::{self, Read, Write};
 
@@ -14,9 +15,12 @@ use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext};
 use tungstenite::{Bytes, Message, Utf8Bytes};
 
+use super::incoming::{Incoming, NotUtf8};
+
 /// One connection's WebSocket state.
 #[derive(Debug)]
 pub struct WebSocket {
+    incoming: Incoming,
     context: WebSocketContext,
 }
 
@@ -90,7 +94,8 @@ impl WebSocket {
             .max_frame_size(Some(message_bytes_max))
             .max_message_size(Some(message_bytes_max))
             .accept_unmasked_frames(false);
-        WebSocket { context: WebSocketContext::new(Role::Server, Some(config)) }
+        let context = WebSocketContext::new(Role::Server, Some(config));
+        WebSocket { incoming: Incoming::default(), context }
     }
 
     /// Whether frames may still be sent: no close frame has gone either way.
@@ -102,6 +107,21 @@ impl WebSocket {
     /// answers by itself into `control`. Call until [`Received::Nothing`], which means that `input`
     /// is empty.
     pub fn read(&mut self, input: &mut &[u8], control: &mut Vec<u8>) -> Received {
+        let message_bytes_max = self.context.get_config().max_message_size.unwrap_or(usize::MAX);
+        loop {
+            let mut frame = match self.incoming.next(input, message_bytes_max) {
+                Ok(frame) => frame,
+                Err(NotUtf8) => return self.fail(Failure::Utf8, control),
+            };
+            let received = self.read_frame(&mut frame, control);
+            if input.is_empty() || !matches!(received, Received::Nothing) {
+                return received;
+            }
+        }
+    }
+
+    /// Takes in what there is of a frame.
+    fn read_frame(&mut self, input: &mut &[u8], control: &mut Vec<u8>) -> Received {
         let mut adaptor = Adaptor { input, control };
         match self.context.read(&mut adaptor) {
             Ok(Message::Text(text)) => Received::Text(text),
@@ -115,12 +135,12 @@ impl WebSocket {
                 // before a pong that still waits inside.
                 match self.context.flush(&mut adaptor) {
                     Ok(()) => Received::Control,
-                    Err(error) => self.fail(&error, &mut adaptor),
+                    Err(error) => self.fail_by(&error, control),
                 }
             }
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Received::Nothing,
             Err(Error::ConnectionClosed) => Received::Closed(None),
-            Err(error) => self.fail(&error, &mut adaptor),
+            Err(error) => self.fail_by(&error, control),
         }
     }
 
@@ -141,14 +161,17 @@ impl WebSocket {
         debug_assert!(matches!(result, Err(Error::ConnectionClosed)), "{result:?}");
     }
 
-    fn fail(&mut self, error: &Error, adaptor: &mut Adaptor<'_, '_>) -> Received {
+    fn fail_by(&mut self, error: &Error, control: &mut Vec<u8>) -> Received {
         debug_assert!(!matches!(error, Error::AlreadyClosed), "read after the end");
         debug_assert!(
             !matches!(error, Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)),
             "the adaptor never reports an end"
         );
-        let failure = Failure::of(error);
-        self.close(failure.code(), failure.reason(), adaptor.control);
+        self.fail(Failure::of(error), control)
+    }
+
+    fn fail(&mut self, failure: Failure, control: &mut Vec<u8>) -> Received {
+        self.close(failure.code(), failure.reason(), control);
         Received::Failed(failure)
     }
 }
@@ -184,10 +207,18 @@ pub const PING: [u8; 2] = [0x89, 0x00];
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
     use super::*;
 
     /// A masked client frame with the mask 1, 2, 3, 4.
     fn client(first: u8, payload: &[u8]) -> Vec<u8> {
+        masked(first, payload, [1, 2, 3, 4])
+    }
+
+    fn masked(first: u8, payload: &[u8], mask: [u8; 4]) -> Vec<u8> {
         let mut frame = vec![first];
         match payload.len() {
             length @ 0..=125 => frame.push(0x80 | length as u8),
@@ -196,17 +227,24 @@ mod tests {
                 frame.extend_from_slice(&(length as u16).to_be_bytes());
             }
         }
-        let mask = [1, 2, 3, 4];
         frame.extend_from_slice(&mask);
         frame.extend(payload.iter().enumerate().map(|(index, byte)| byte ^ mask[index % 4]));
         frame
     }
 
     /// Reads all of `input` and gives what was received, in words, and the control lane.
-    fn read(socket: &mut WebSocket, mut input: &[u8]) -> (Vec<String>, Vec<u8>) {
+    fn read(socket: &mut WebSocket, input: &[u8]) -> (Vec<String>, Vec<u8>) {
+        read_by(WebSocket::read, socket, input)
+    }
+
+    fn read_by(
+        read: fn(&mut WebSocket, &mut &[u8], &mut Vec<u8>) -> Received,
+        socket: &mut WebSocket,
+        mut input: &[u8],
+    ) -> (Vec<String>, Vec<u8>) {
         let (mut seen, mut control) = (Vec::new(), Vec::new());
         loop {
-            match socket.read(&mut input, &mut control) {
+            match read(socket, &mut input, &mut control) {
                 Received::Nothing => break,
                 Received::Text(text) => seen.push(format!("text {text}")),
                 Received::Binary(bytes) => seen.push(format!("binary {bytes:?}")),
@@ -305,6 +343,116 @@ mod tests {
         let mut socket = WebSocket::new(4096);
         let input = [client(0x01, &[b'x'; 4000]), client(0x80, &[b'x'; 96])].concat();
         assert_eq!(read(&mut socket, &input).0.len(), 1);
+    }
+
+    #[test]
+    fn text_that_is_not_utf8_fails_before_its_frame_is_whole() {
+        // F4 90 is beyond the last code point, U+10FFFF.
+        let input = client(0x81, b"\xce\xba\xf4\x90\x80\x80edited");
+        let good = 6 + 3;
+        let mut socket = WebSocket::new(4096);
+        assert!(read(&mut socket, &input[..good]).0.is_empty());
+        let (seen, control) = read(&mut socket, &input[good..=good]);
+        assert_eq!(seen, ["failed 1007"]);
+        assert_eq!(control, b"\x88\x13\x03\xeftext is not UTF-8");
+    }
+
+    #[test]
+    fn a_code_point_may_be_cut_by_pieces_and_by_frames() {
+        let (mut socket, mut seen) = (WebSocket::new(4096), Vec::new());
+        let input = [
+            client(0x01, b"\xf0"),
+            client(0x00, b"\x9f\x98"),
+            client(0x89, b"\xff"),
+            client(0x80, b"\x80"),
+        ];
+        for byte in input.concat() {
+            seen.extend(read(&mut socket, &[byte]).0);
+        }
+        assert_eq!(seen, ["control", "text 😀"]);
+    }
+
+    #[test]
+    fn a_frame_with_another_fault_fails_for_that_and_not_for_its_text() {
+        let mut unmasked = vec![0x81, 4];
+        unmasked.extend_from_slice(b"\xff\xff\xff\xff");
+        let within = [client(0x01, b"a"), client(0x81, b"\xff")].concat();
+        let beyond = [client(0x01, &[b'x'; 60]), client(0x80, b"\xff\xff\xff\xff\xff")].concat();
+        for (input, failure) in [
+            (unmasked, "failed 1002"),
+            (client(0xc1, b"\xff"), "failed 1002"),
+            (client(0xa1, b"\xff"), "failed 1002"),
+            (client(0x91, b"\xff"), "failed 1002"),
+            (client(0x80, b"\xff"), "failed 1002"),
+            (within, "failed 1002"),
+            (beyond, "failed 1009"),
+            (client(0x81, &[0xff; 65]), "failed 1009"),
+        ] {
+            assert_eq!(read(&mut WebSocket::new(64), &input).0, [failure], "{input:x?}");
+        }
+    }
+
+    /// Frames of every kind, allowed and not, and of messages up to somewhat over 64 bytes.
+    fn frames() -> impl Strategy<Value = Vec<u8>> {
+        let first = prop_oneof![
+            12 => select(&[0x01, 0x81, 0x00, 0x80][..]),
+            4 => select(&[0x02, 0x82, 0x89, 0x8a][..]),
+            1 => any::<u8>(),
+        ];
+        const PARTS: &[&[u8]] =
+            &[b"a", b"plain text", "é漢字😀".as_bytes(), b"\xf0\x9f", b"\x98\x80", b"\xed\xa0"];
+        let payload = prop_oneof![
+            9 => vec(select(PARTS), 0..6).prop_map(|parts| parts.concat()),
+            1 => vec(any::<u8>(), 0..80),
+        ];
+        let frame = prop_oneof![
+            30 => (first, payload, any::<[u8; 4]>())
+                .prop_map(|(first, payload, mask)| masked(first, &payload, mask)),
+            1 => vec(any::<u8>(), 0..20),
+            1 => Just(client(0x88, b"\x03\xe8")),
+            1 => Just(b"\x81\x03abc".to_vec()),
+            1 => Just(b"\x01\xff\0\0\0\0\0\0\0\xff\0\0\0\0\xff".to_vec()),
+        ];
+        vec(frame, 1..10).prop_map(|frames| frames.concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1024))]
+        #[test]
+        fn looking_at_frames_early_changes_nothing_but_how_soon_text_fails(
+            stream in frames(),
+            piece_bytes in vec(1usize..40, 1..9),
+            is_closing in any::<bool>(),
+        ) {
+            let (mut alone, mut socket) = (WebSocket::new(64), WebSocket::new(64));
+            if is_closing {
+                alone.close(1001, "", &mut Vec::new());
+                socket.close(1001, "", &mut Vec::new());
+            }
+            let (mut right, mut right_control) =
+                read_by(WebSocket::read_frame, &mut alone, &stream);
+            let (mut seen, mut control) = (Vec::new(), Vec::new());
+            let is_over = |seen: &[String]| {
+                seen.last().is_some_and(|last| last.starts_with('f') || last.starts_with("cl"))
+            };
+            let (mut rest, mut sizes) = (&stream[..], piece_bytes.iter().cycle());
+            while let Some(size) = sizes.next().filter(|_| !rest.is_empty() && !is_over(&seen)) {
+                let (piece, later) = rest.split_at(rest.len().min(*size));
+                rest = later;
+                let (received, answer) = read(&mut socket, piece);
+                seen.extend(received);
+                control.extend(answer);
+            }
+            // Sooner only when nothing else could have come of the frame that is not yet whole.
+            if is_over(&seen) && !is_over(&right) {
+                prop_assert_eq!(seen.last().map(String::as_str), Some("failed 1007"));
+                let (end, last_control) = read_by(WebSocket::read_frame, &mut alone, &[b'x'; 80]);
+                right.extend(end);
+                right_control.extend(last_control);
+            }
+            prop_assert_eq!(seen, right);
+            prop_assert_eq!(control, right_control);
+        }
     }
 
     #[test]
