@@ -44,8 +44,8 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
         let is_cancelled = from == TaskState::Cancelling || !cause.is_the_peers();
         let to = if is_cancelled { TaskState::Cancelled } else { TaskState::Completed };
         self.core.tasks.counts.end(from, to);
-        let is_overdue = matches!(reason, CloseReason::CloseTimeout | CloseReason::ShutdownForced);
-        if from == TaskState::Cancelling && phase == Phase::Closing && is_overdue {
+        let is_overdue = phase == Phase::Closing && !reason.is_the_peers();
+        if from == TaskState::Cancelling && is_overdue {
             self.core.note_forced(STREAM, Owner::Connection(handle));
         }
     }

@@ -261,7 +261,11 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
             Deadline::Idle => self.doom(slot, CloseReason::IdleTimeout),
             Deadline::Stall => self.doom(slot, CloseReason::SlowReader),
             Deadline::Silence => self.doom(slot, CloseReason::Silent),
-            Deadline::Close => self.doom(slot, CloseReason::CloseTimeout),
+            // What began the end is why it ended: a step of it that is late is no cause of its own.
+            Deadline::Close => {
+                let cause = self.core.at(slot).cause.expect("whoever is on the way out has a cause");
+                self.doom(slot, cause);
+            }
             Deadline::Ping => {
                 let now = self.core.now;
                 let connection = self.core.at(slot);

@@ -114,8 +114,6 @@ close_reasons! {
     SlowReader = "slow_reader",
     /// The peer did not answer a ping.
     Silent = "silent",
-    /// The peer did not answer our close frame, or did not take its last bytes, in time.
-    CloseTimeout = "close_timeout",
     /// The peer broke the WebSocket protocol.
     ProtocolError = "protocol_error",
     /// The peer sent a message over the limit.
