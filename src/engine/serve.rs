@@ -188,7 +188,7 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
         let now = self.core.now;
         match stream.read(buffer) {
             Ok(0) => {
-                self.doom(slot, CloseReason::PeerLeft);
+                self.take_end(slot);
                 None
             }
             Ok(length) => {
@@ -205,6 +205,21 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
                 }
                 None
             }
+        }
+    }
+
+    /// The peer has said all it will say. The answers that it is owed still go out; state, which
+    /// answers nothing, does not.
+    fn take_end(&mut self, slot: Slot) {
+        self.leave(slot, CloseReason::PeerLeft);
+        let now = self.core.now;
+        let connection = self.core.at(slot);
+        connection.outbox.drop_news();
+        if connection.outbox.is_empty() {
+            self.doom(slot, CloseReason::PeerLeft);
+        } else {
+            connection.cause.get_or_insert(CloseReason::PeerLeft);
+            connection.enter(Phase::Draining, now);
         }
     }
 
@@ -263,7 +278,8 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
             Deadline::Silence => self.doom(slot, CloseReason::Silent),
             // What began the end is why it ended: a step of it that is late is no cause of its own.
             Deadline::Close => {
-                let cause = self.core.at(slot).cause.expect("whoever is on the way out has a cause");
+                let cause =
+                    self.core.at(slot).cause.expect("whoever is on the way out has a cause");
                 self.doom(slot, cause);
             }
             Deadline::Ping => {

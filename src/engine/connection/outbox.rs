@@ -128,12 +128,17 @@ impl Outbox {
         self.pending[channel] = None;
     }
 
+    /// Forgets every event and state frame that has not been begun: what answers nothing.
+    pub fn drop_news(&mut self) {
+        self.events = None;
+        self.pending = Default::default();
+    }
+
     /// Queues the last bytes of a WebSocket, its close frame, and empties `last`. Control and
     /// replies that wait go out before it, events and state are forgotten, and nothing can follow it.
     pub fn seal(&mut self, last: &mut Vec<u8>) {
         debug_assert!(!self.is_sealed, "a second close frame");
-        self.pending = Default::default();
-        self.events = None;
+        self.drop_news();
         self.push_reply(Frame::new(Kind::Plain, |bytes| bytes.append(last)));
         self.is_sealed = true;
     }
