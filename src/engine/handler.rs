@@ -11,7 +11,7 @@ use super::clock::{Clock, Tick};
 use super::connection::frame::{Frame, FramePool};
 use super::connection::head::Request;
 use super::connection::response::Response;
-use super::connection::{CloseReason, CloseWanted, Phase};
+use super::connection::{CloseReason, CloseWanted};
 use super::core::Core;
 use super::handle::Handle;
 use super::limits::Limits;
@@ -204,11 +204,9 @@ impl<'a> Context<'a> {
     /// Closes a WebSocket with a close code (RFC 6455, section 7.4) and at most 123 bytes of text.
     /// Answers queued before go out first; nothing can be queued from here on.
     pub fn close(&mut self, handle: Handle, code: u16, text: &'static str, reason: CloseReason) {
-        let Some(connection) = self.core.get_mut(handle) else { return };
-        if connection.phase() == Phase::Open && connection.close_wanted.is_none() {
-            connection.close_wanted = Some(CloseWanted { code, text, reason });
-            self.core.queue(handle);
-        }
+        let Some(connection) = self.core.sendable(handle) else { return };
+        connection.close_wanted = Some(CloseWanted { code, text, reason });
+        self.core.queue(handle);
     }
 
     /// Spawns a task that runs once, `delay` from now. `None` when there is no room for it, or when
