@@ -175,10 +175,10 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
             Phase::Reply => connection.keep_alive = false,
             Phase::Open => {
                 let reason = CloseReason::Shutdown;
-                self.close(
-                    slot,
-                    CloseWanted { code: 1001, text: "the server is stopping", reason },
-                );
+                let stop = CloseWanted { code: 1001, text: "the server is stopping", reason };
+                // What the handler has asked for before is still to be carried out, and comes first.
+                let wanted = connection.close_wanted.take().unwrap_or(stop);
+                self.close(slot, wanted);
                 self.core.arm(slot);
                 self.core.touch(handle);
             }
