@@ -26,6 +26,8 @@ struct Pipe {
     client_ended: bool,
     server_ended: bool,
     closed: bool,
+    /// What reading and writing give from now on.
+    failure: Option<io::ErrorKind>,
 }
 
 #[derive(Default)]
@@ -93,6 +95,13 @@ impl Wire {
         state.edge(client, true, false);
     }
 
+    /// The connection breaks: the server's next attempts to read and to write give `kind`.
+    pub fn fail(&self, client: usize, kind: io::ErrorKind) {
+        let mut state = self.state.borrow_mut();
+        state.pipes[client].failure = Some(kind);
+        state.edge(client, true, true);
+    }
+
     /// Takes up to `length` bytes at the client.
     pub fn take(&self, client: usize, length: usize) -> Vec<u8> {
         let mut state = self.state.borrow_mut();
@@ -125,6 +134,12 @@ impl Wire {
     /// Whether the listener is still there.
     pub fn is_listening(&self) -> bool {
         self.state.borrow().is_listening
+    }
+}
+
+impl Pipe {
+    fn check(&self) -> io::Result<()> {
+        self.failure.map_or(Ok(()), |kind| Err(kind.into()))
     }
 }
 
@@ -183,6 +198,7 @@ impl Stream for WireStream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut state = self.state.borrow_mut();
         let pipe = &mut state.pipes[self.index];
+        pipe.check()?;
         let length = buffer.len().min(pipe.to_server.len());
         for (place, byte) in buffer.iter_mut().zip(pipe.to_server.drain(..length)) {
             *place = byte;
@@ -197,6 +213,7 @@ impl Stream for WireStream {
         let mut state = self.state.borrow_mut();
         let pipe = &mut state.pipes[self.index];
         assert!(!pipe.server_ended && !pipe.closed, "a byte after the end");
+        pipe.check()?;
         let room = pipe.capacity.saturating_sub(pipe.to_client.len());
         if room == 0 {
             return Err(io::ErrorKind::WouldBlock.into());
@@ -213,14 +230,15 @@ impl Stream for WireStream {
     }
 }
 
-/// Turns until there is nothing to do at this instant.
+/// Turns until there is nothing to do at this instant. Panics if that is never so.
 pub fn settle<H: Handler>(engine: &mut Engine<H, Wire, Manual>) -> Turn {
-    loop {
+    for _ in 0..10_000 {
         let turn = engine.turn(Some(Duration::ZERO)).expect("the wire does not fail");
         if !turn.worked || turn.finished {
             return turn;
         }
     }
+    panic!("the engine works on and on, and nothing comes of it");
 }
 
 /// Turns until the clock shows `until_ms`, or a drain is complete.

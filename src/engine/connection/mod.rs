@@ -4,18 +4,19 @@
 //! no I/O. The engine reads and writes for it (`engine/serve.rs`) and asks it what may be done now,
 //! by when something must have happened, and what it means if it has not.
 //!
-//! | phase | state | holds | leaves when | deadline |
-//! |---|---|---|---|---|
-//! | Head | CONNECTING | maybe an input buffer | a request is whole: Reply, or Open after 101; malformed: Draining; end: Dead | head 5 s from accept or first byte; idle 30 s between requests |
-//! | Reply | CONNECTING | an answer | sent: Head, or Lingering when it was the last | stall 10 s, frame 30 s |
-//! | Open | CONNECTED | WebSocket state | peer's close or its error: Draining; ours: Closing; end, stall: Dead | ping after 30 s of silence, dead after 45 s; stall 10 s, frame 30 s |
-//! | Closing | DISCONNECTING | our close frame | the peer's close: Draining | 1 s |
-//! | Draining | DISCONNECTING | last bytes | all sent: Lingering | 1 s |
-//! | Lingering | DISCONNECTING | nothing | the peer's end, or too much input: Dead | 1 s |
-//! | Dead | DISCONNECTED | a place on the doomed list | released at the end of the turn | none |
+//! | phase | state | holds | deadline |
+//! |---|---|---|---|
+//! | Head | CONNECTING | maybe an input buffer | head 5 s from accept or first byte; idle 30 s |
+//! | Reply | CONNECTING | an answer | stall 10 s, frame 30 s |
+//! | Open | CONNECTED | WebSocket state | ping at 30 s of silence, dead at 45 s; stall, frame |
+//! | Closing | DISCONNECTING | our close frame | 1 s |
+//! | Draining | DISCONNECTING | last bytes | 1 s |
+//! | Lingering | DISCONNECTING | nothing | 1 s |
+//! | Dead | DISCONNECTED | a place on the doomed list | none |
 //!
-//! Lingering is there because closing a socket with unread input sends RST, which can destroy the
-//! last answer on its way.
+//! Which event leads from which phase to which is the table at [`Phase`]. Lingering is there
+//! because closing a socket with unread input sends RST, which can destroy the last answer on its
+//! way.
 
 pub mod frame;
 pub mod head;

@@ -1,13 +1,101 @@
 //! The names of a connection's life: its phases, the four states they show as, and its ends.
 //!
-//! Owns the definitions alone. Which event leads from which phase to which is the table in
-//! `connection/mod.rs`. A [`CloseReason`] is an end as a value: each is counted, logged and shown
-//! by the API under its name, and no error bubbles up to the loop instead. Imports nothing of the
-//! engine.
+//! Owns the definitions alone; which event leads from which phase to which is the table at
+//! [`Phase`]. A [`CloseReason`] is an end as a value: each is counted, logged and shown by the API
+//! under its name, and no error bubbles up to the loop instead. Imports nothing of the engine.
 
 use std::fmt;
 
 /// Where a connection is in its life.
+///
+/// Which event leads where; `tests/machine.rs` holds the engine and this table to each other. The
+/// action is what the peer is sent, then what else is done. An end counts as its first cause: where
+/// the last column is empty it is not decided yet (Head, Reply, Open) or has been before.
+///
+/// | phase | event | action | next | counts as |
+/// |---|---|---|---|---|
+/// | Head | request | answer | Reply | |
+/// | Head | last request | answer; it says that it is the last | Reply | Finished |
+/// | Head | several requests | answer; the rest is kept | Reply | |
+/// | Head | several requests, no room | answer; it says that it is the last | Reply | Finished |
+/// | Head | upgrade | 101; the handler is told | Open | |
+/// | Head | upgrade and a message | 101; then the message is handled | Open | |
+/// | Head | upgrade, unknown version | 426; 400 if it is wrong otherwise | Draining | BadRequest |
+/// | Head | upgrade in a drain | 503 | Draining | Shutdown |
+/// | Head | half a head, no room | 503 | Draining | Full |
+/// | Head | malformed head | 400; or the status of what is wrong | Draining | BadRequest |
+/// | Head | head too large | 431; 414 if it is the target | Draining | BadRequest |
+/// | Head | peer's end | nothing | Dead | PeerLeft |
+/// | Head | reset | nothing | Dead | Reset |
+/// | Head | another error | nothing | Dead | Failed |
+/// | Head | head deadline, nothing came | nothing | Dead | HeadTimeout |
+/// | Head | head deadline, half came | 408 | Draining | HeadTimeout |
+/// | Head | idle deadline | nothing | Dead | IdleTimeout |
+/// | Head | drain begun | nothing | Dead | Shutdown |
+/// | Head | drain's time over | nothing | Dead | ShutdownForced |
+/// | Head | turned away, full | 503 | Draining | Full |
+/// | Head | turned away, address full | 503 | Draining | AddressFull |
+/// | Head | turned away, no room to say so | nothing | Dead | AddressFull |
+/// | Reply | reset | nothing | Dead | Reset |
+/// | Reply | another error | nothing | Dead | Failed |
+/// | Reply | all sent | answer; that was it | Head | |
+/// | Reply | last answer sent | answer; that was it, and our end | Lingering | Finished |
+/// | Reply | answer sent, a request waits | answer; to the next, by way of Head | Reply | |
+/// | Reply | stall deadline | nothing | Dead | SlowReader |
+/// | Reply | frame deadline | nothing | Dead | SlowReader |
+/// | Reply | drain begun | answer; it becomes the last | Reply | Finished |
+/// | Reply | drain's time over | nothing | Dead | ShutdownForced |
+/// | Open | close frame | close frame; with its code | Draining | PeerClosed |
+/// | Open | ping | pong | Open | |
+/// | Open | message | answer; if the handler has one | Open | |
+/// | Open | protocol error | close 1002 | Draining | ProtocolError |
+/// | Open | message too big | close 1009 | Draining | TooBig |
+/// | Open | text not UTF-8 | close 1007 | Draining | ProtocolError |
+/// | Open | peer's end | nothing | Dead | PeerLeft |
+/// | Open | peer's end, answers owed | answer; state is dropped | Draining | PeerLeft |
+/// | Open | reset | nothing | Dead | Reset |
+/// | Open | another error | nothing | Dead | Failed |
+/// | Open | handler's close | close frame; with its code, after answers | Closing | Closed |
+/// | Open | stall deadline | nothing; a close frame could not leave | Dead | SlowReader |
+/// | Open | frame deadline | nothing; a close frame could not leave | Dead | SlowReader |
+/// | Open | ping deadline | ping | Open | |
+/// | Open | silence deadline | nothing | Dead | Silent |
+/// | Open | drain begun | close 1001 | Closing | Shutdown |
+/// | Closing | close frame | nothing | Draining | |
+/// | Closing | protocol error | nothing | Draining | |
+/// | Closing | message too big | nothing | Draining | |
+/// | Closing | text not UTF-8 | nothing | Draining | |
+/// | Closing | peer's end | nothing | Dead | |
+/// | Closing | peer's end, answers owed | close frame; the last of what is owed | Draining | |
+/// | Closing | reset | nothing | Dead | |
+/// | Closing | another error | nothing | Dead | |
+/// | Closing | close deadline | nothing; counted as forced | Dead | |
+/// | Closing | drain's time over | nothing; counted as forced | Dead | |
+/// | Draining | reset | nothing | Dead | |
+/// | Draining | another error | nothing | Dead | |
+/// | Draining | all sent | the rest; and our end | Lingering | |
+/// | Draining | close deadline | nothing | Dead | |
+/// | Draining | drain's time over | nothing | Dead | |
+/// | Lingering | more input than may linger | nothing | Dead | |
+/// | Lingering | peer's end | nothing | Dead | |
+/// | Lingering | reset | nothing | Dead | |
+/// | Lingering | another error | nothing | Dead | |
+/// | Lingering | close deadline | nothing | Dead | |
+/// | Lingering | drain's time over | nothing | Dead | |
+///
+/// Whatever is not listed leaves a connection where it is, and its peer is sent nothing for it:
+///
+/// - Head reads what comes as request heads (a frame is a malformed one) and keeps half a head.
+///   Open and Closing read frames (a head is a protocol error); Closing takes no message to the
+///   handler and answers no ping. Lingering throws away what comes.
+/// - Reply and Draining do not read: bytes and the peer's end wait for the next phase that does.
+/// - The handler can close what is Open and nothing else. A drain leaves alone a head that has
+///   begun, and what is on its way out.
+/// - Draining with nothing to send is over in the same turn.
+/// - Whoever leaves Open is reported to the handler before anything else is done, once; nothing can
+///   be sent to it then.
+/// - Dead has no way out. It is released at the end of the turn and its slot is not used before
+///   that, so nothing that is noted for it can reach its successor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// Waiting for a request head.
