@@ -184,9 +184,16 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
     /// One read. `None` when there was nothing to be had; the end and errors are dealt with here.
     fn read_into(&mut self, slot: Slot, buffer: &mut [u8], budget: &mut Budget) -> Option<usize> {
         let stream = self.streams[slot as usize].as_mut().expect("an occupied slot has a stream");
-        self.core.stats.reads += 1;
         let now = self.core.now;
-        match stream.read(buffer) {
+        // An interruption says nothing about what is there, and deadlines are judged by that.
+        let read = loop {
+            self.core.stats.reads += 1;
+            match stream.read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => break read,
+            }
+        };
+        match read {
             Ok(0) => {
                 self.take_end(slot);
                 None
@@ -200,7 +207,6 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
             Err(error) => {
                 match error.kind() {
                     io::ErrorKind::WouldBlock => self.core.at(slot).readable = false,
-                    io::ErrorKind::Interrupted => {}
                     kind => self.doom(slot, reason_of(kind)),
                 }
                 None
