@@ -1,5 +1,5 @@
 //! The life of tasks on a wire and a clock of the test's own. The engine audits its books, tasks
-//! among them, after each turn of these tests.
+//! among them, after each turn of these tests; the handler has them checked within it.
 
 #[path = "support/wire.rs"]
 mod wire;
@@ -41,6 +41,7 @@ impl Handler for Jobs {
         handle: Handle,
         request: &Request<'_>,
     ) -> Answer {
+        assert_eq!(context.check(), Ok(()));
         let second = Duration::from_secs(1);
         let first = context.now() + second;
         let spawned = match request.path() {
@@ -64,10 +65,12 @@ impl Handler for Jobs {
     }
 
     fn message(&mut self, context: &mut Context<'_>, handle: Handle, _: Message<'_>) {
+        assert_eq!(context.check(), Ok(()));
         context.close(handle, 1000, "bye", CloseReason::Closed);
     }
 
-    fn task(&mut self, _: &mut Context<'_>, run: Run) {
+    fn task(&mut self, context: &mut Context<'_>, run: Run) {
+        assert_eq!(context.check(), Ok(()));
         self.runs.push(run.name);
     }
 

@@ -15,7 +15,7 @@ use super::connection::frame::FramePool;
 use super::connection::websocket::WebSocket;
 use super::connection::{Connection, Phase};
 use super::handle::{Handle, Slot};
-use super::ledger::{Ledger, Resource};
+use super::ledger::{Ledger, Resource, ensure};
 use super::limits::{INPUT_BYTES_MAX, Limits};
 use super::stats::Stats;
 use super::tasks::{CANCEL_TIMEOUT, Owner, TaskId, TaskState, Tasks};
@@ -58,6 +58,8 @@ pub(super) struct Core {
     pub(super) frames: FramePool,
     /// Input buffers that nobody uses.
     pub(super) inputs_free: Vec<Vec<u8>>,
+    /// The input buffer that is being consumed is out of its connection meanwhile.
+    pub(super) is_input_at_hand: bool,
     pub(super) tasks: Tasks,
     /// Tasks whose cancelling the handler has not been told of.
     pub(super) cancelled: Vec<TaskId>,
@@ -82,6 +84,7 @@ impl Core {
             doomed: Vec::with_capacity(slots),
             frames: FramePool::new(limits.frames_max),
             inputs_free: Vec::with_capacity(limits.inputs_max),
+            is_input_at_hand: false,
             tasks: Tasks::new(limits.tasks_max),
             cancelled: Vec::with_capacity(limits.tasks_max),
             warned: [None; WARNINGS],
@@ -290,33 +293,39 @@ impl Core {
         self.inputs_free.push(buffer);
     }
 
-    /// Compares the books with the house.
+    /// Compares the books with the house, which has `sockets`.
     ///
-    /// # Panics
-    /// When they differ: something leaked or was released twice.
-    pub(super) fn audit(&self) {
-        self.ledger.audit(Resource::Slot, self.connections.len());
-        self.ledger.audit(Resource::Timer, self.wheel.len());
+    /// # Errors
+    /// The first disagreement, as a sentence: something leaked or was released twice.
+    pub(super) fn check(&self, sockets: usize) -> Result<(), String> {
+        self.ledger.check(Resource::Socket, sockets)?;
+        self.ledger.check(Resource::Slot, self.connections.len())?;
+        self.ledger.check(Resource::Timer, self.wheel.len())?;
+        self.wheel.check()?;
         let held = |holds: fn(&Connection) -> bool| {
             self.connections.iter().filter(|(_, connection)| holds(connection)).count()
         };
-        self.ledger.audit(Resource::Input, held(|connection| connection.input.is_some()));
-        self.ledger.audit(Resource::Member, held(|connection| connection.is_member));
-        let armed = held(|connection| connection.timer.is_some());
-        let tasks = self.tasks.armed();
-        assert!(self.wheel.len() == armed + tasks, "a timer belongs to nobody");
-        let counted = held(|connection| Addresses::counts(&connection.peer));
-        assert!(self.addresses.total() == counted, "an address is counted and is not there");
+        let inputs = held(|connection| connection.input.is_some());
+        self.ledger.check(Resource::Input, inputs + usize::from(self.is_input_at_hand))?;
+        self.ledger.check(Resource::Member, held(|connection| connection.is_member))?;
+        let timers = held(|connection| connection.timer.is_some()) + self.tasks.armed();
+        ensure(self.wheel.len() == timers, format_args!("a timer belongs to nobody"))?;
+        let counted = self.addresses.total();
+        let here = held(|connection| Addresses::counts(&connection.peer));
+        ensure(counted == here, format_args!("an address is counted and is not there"))?;
         let counts = self.tasks.counts;
         let in_table = self.tasks.iter().count();
         let streams = held(|connection| connection.stream.is_some());
         let alive = counts.running + counts.cancelling;
-        assert!(alive == (in_table + streams) as u64, "a task is counted and is not there");
+        let there = (in_table + streams) as u64;
+        ensure(alive == there, format_args!("a task is counted and is not there"))?;
         for (slot, connection) in &self.connections {
-            assert!(connection.handle.slot() == slot, "a connection is not where its handle says");
-            let is_dead = connection.phase() == Phase::Dead;
-            assert!(is_dead || connection.timer.is_some(), "a connection has no deadline");
+            let handle = connection.handle;
+            ensure(handle.slot() == slot, format_args!("{handle} is in the slot {slot}"))?;
+            let is_timed = connection.phase() == Phase::Dead || connection.timer.is_some();
+            ensure(is_timed, format_args!("{handle} has no deadline"))?;
         }
+        Ok(())
     }
 }
 

@@ -18,6 +18,7 @@ use super::limits::Limits;
 use super::net::Peer;
 use super::stats::Stats;
 use super::tasks::{Owner, Run, TaskId};
+use super::view::Sockets;
 
 /// What to do with a request.
 #[derive(Debug)]
@@ -108,11 +109,16 @@ pub trait Handler {
 pub struct Context<'a> {
     core: &'a mut Core,
     clock: &'a dyn Clock,
+    sockets: &'a dyn Sockets,
 }
 
 impl<'a> Context<'a> {
-    pub(super) fn new(core: &'a mut Core, clock: &'a dyn Clock) -> Context<'a> {
-        Context { core, clock }
+    pub(super) fn new(
+        core: &'a mut Core,
+        clock: &'a dyn Clock,
+        sockets: &'a dyn Sockets,
+    ) -> Context<'a> {
+        Context { core, clock, sockets }
     }
 
     /// The instant that this turn counts as now.
@@ -143,6 +149,15 @@ impl<'a> Context<'a> {
     /// What the engine has counted.
     pub fn stats(&self) -> &Stats {
         &self.core.stats
+    }
+
+    /// Compares the ledger with the structures. Walks every connection. For requests, messages and
+    /// tasks: [`Handler::closed`] is called in the middle of an end, when the two may differ.
+    ///
+    /// # Errors
+    /// The first disagreement, as a sentence: something leaked or was released twice.
+    pub fn check(&self) -> Result<(), String> {
+        self.core.check(self.sockets.held())
     }
 
     /// Buffers to encode shared frames into.

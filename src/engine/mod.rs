@@ -18,6 +18,7 @@ pub mod net;
 pub mod random;
 pub mod stats;
 pub mod tasks;
+pub mod view;
 pub mod wheel;
 
 mod accept;
@@ -33,13 +34,11 @@ use self::accept::Accepting;
 use self::clock::{Clock, Tick};
 use self::connection::{CloseReason, CloseWanted, Phase};
 use self::core::{Core, TimerKey};
-use self::handle::{Handle, Slot};
+use self::handle::Slot;
 use self::handler::{Cancel, Context, Handler};
-use self::ledger::Ledger;
 use self::limits::{INPUT_BYTES_MAX, Limits};
-use self::net::{Event, Net, Peer};
-use self::stats::Stats;
-use self::tasks::{Fired, Owner, STREAM, TaskCounts, TaskId, TaskView};
+use self::net::{Event, Net};
+use self::tasks::{Fired, Owner, TaskId};
 
 /// Connections flushed in a turn after a publish. More are carried on in the next turn, so that a
 /// publish to thousands does not keep a request waiting: 1,000 writes are about 5 ms.
@@ -155,7 +154,7 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
         self.net.stop_listening();
         self.accepting.is_pending = false;
         log::info!("drain begun connections={}", self.core.connections.len());
-        let mut context = Context::new(&mut self.core, &self.clock);
+        let mut context = Context::new(&mut self.core, &self.clock, &self.streams);
         self.handler.drain(&mut context);
         self.core.cancel_owned(Owner::Handler);
         self.stop_retrying();
@@ -201,54 +200,11 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
         &self.clock
     }
 
-    /// What the engine has counted.
-    pub fn stats(&self) -> &Stats {
-        &self.core.stats
-    }
-
-    /// What was taken and given back.
-    pub fn ledger(&self) -> &Ledger {
-        &self.core.ledger
-    }
-
-    /// Tasks by state.
-    pub fn task_counts(&self) -> TaskCounts {
-        self.core.tasks.counts
-    }
-
-    /// Every living task, the streams of open WebSockets among them.
-    pub fn tasks(&self) -> impl Iterator<Item = TaskView> {
-        let streams = self.core.connections.iter().filter_map(|(_, connection)| {
-            let owner = Owner::Connection(connection.handle);
-            connection.stream.map(|state| TaskView { name: STREAM, owner, state })
-        });
-        self.core.tasks.iter().map(|(_, task)| task).chain(streams)
-    }
-
-    /// Every connection: its name, where it comes from, and its phase.
-    pub fn connections(&self) -> impl Iterator<Item = (Handle, Peer, Phase)> {
-        self.core
-            .connections
-            .iter()
-            .map(|(_, connection)| (connection.handle, connection.peer, connection.phase()))
-    }
-
-    /// Compares the ledger with the structures. Walks every connection.
-    ///
-    /// # Panics
-    /// When they differ: something leaked or was released twice.
-    pub fn audit(&self) {
-        self.core.audit();
-        self.core.wheel.audit();
-        let sockets = self.streams.iter().flatten().count();
-        self.core.ledger.audit(ledger::Resource::Socket, sockets);
-    }
-
     fn start(&mut self) {
         if !self.is_started {
             self.is_started = true;
             self.core.now = self.clock.now();
-            let mut context = Context::new(&mut self.core, &self.clock);
+            let mut context = Context::new(&mut self.core, &self.clock, &self.streams);
             self.handler.start(&mut context);
         }
     }
@@ -314,7 +270,7 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
             self.core.arm_task(task, next);
         }
         if run.owner != Owner::Engine {
-            let mut context = Context::new(&mut self.core, &self.clock);
+            let mut context = Context::new(&mut self.core, &self.clock, &self.streams);
             self.handler.task(&mut context, run);
         } else if self.drain_end == Some(task) {
             self.drain_end = None;
@@ -325,7 +281,7 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
     }
 
     fn force_task(&mut self, task: TaskId) {
-        let mut context = Context::new(&mut self.core, &self.clock);
+        let mut context = Context::new(&mut self.core, &self.clock, &self.streams);
         self.handler.forced(&mut context, task);
         self.core.force_task(task);
     }
@@ -333,7 +289,7 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
     /// Asks the handler of each task that was cancelled in this turn whether it is over.
     fn tell_cancelled(&mut self) {
         while let Some(task) = self.core.cancelled.pop() {
-            let mut context = Context::new(&mut self.core, &self.clock);
+            let mut context = Context::new(&mut self.core, &self.clock, &self.streams);
             match self.handler.cancel(&mut context, task) {
                 Cancel::Done => self.core.end_task(task),
                 Cancel::Wait => self.core.await_task(task),

@@ -158,7 +158,9 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
     fn take_parked(&mut self, slot: Slot, input: Option<Vec<u8>>, budget: &mut Budget) -> bool {
         let bytes = input.as_deref().unwrap_or_default();
         let mut rest = bytes;
+        self.core.is_input_at_hand = input.is_some();
         let taken = self.consume(slot, &mut rest, true, budget);
+        self.core.is_input_at_hand = false;
         let consumed = bytes.len() - rest.len();
         self.core.at(slot).input_due = matches!(taken, Taken::Some);
         let input = input.map(|mut input| {

@@ -4,9 +4,11 @@
 //! than the one below. Inserting and cancelling take constant time; an entry moves down a level at
 //! most four times before it fires. Everything is in one vector that is made at the start: entries
 //! are linked by index, and free ones form a list. Time is rounded up to granules of 4.2 ms: a
-//! timer never fires early, and at most one granule late. Imports the clock's [`Tick`].
+//! timer never fires early, and at most one granule late. Imports the clock's [`Tick`] and the
+//! ledger's form of a check.
 
 use super::clock::Tick;
+use super::ledger::ensure;
 
 /// A granule is 2^22 ns. Half would wake an idle host twice as often for timers that lie close
 /// together; double would show in the lateness of a tick.
@@ -161,29 +163,30 @@ impl<K: Copy> Wheel<K> {
 
     /// Walks every list.
     ///
-    /// # Panics
-    /// When the structure contradicts itself.
-    pub fn audit(&self) {
+    /// # Errors
+    /// The first contradiction in the structure, as a sentence.
+    pub fn check(&self) -> Result<(), String> {
         let mut seen = 0;
         for (number, list) in self.lists.iter().enumerate() {
             let (mut index, mut previous) = (list.first, NONE);
             while index != NONE {
                 let entry = &self.entries[index as usize];
-                assert!(entry.key.is_some(), "a list holds a free entry");
-                assert!(entry.list as usize == number, "an entry is not in the list it names");
-                assert!(entry.previous == previous, "a link leads only one way");
-                assert!(number == EXPIRED || entry.due > self.elapsed, "an entry was passed over");
-                assert!(entry.due >= list.earliest, "an entry is due before its list");
+                let is_ahead = number == EXPIRED || entry.due > self.elapsed;
+                ensure(entry.key.is_some(), format_args!("a list holds a free entry"))?;
+                ensure(entry.list as usize == number, format_args!("a timer is in another list"))?;
+                ensure(entry.previous == previous, format_args!("a link leads only one way"))?;
+                ensure(is_ahead, format_args!("a timer was passed over"))?;
+                ensure(entry.due >= list.earliest, format_args!("a timer is due before its list"))?;
                 seen += 1;
                 (previous, index) = (index, entry.next);
             }
-            assert!(list.last == previous, "a list does not end where it says");
+            ensure(list.last == previous, format_args!("a list does not end where it says"))?;
             if number < EXPIRED {
                 let bit = self.occupied[number / SLOTS] >> (number % SLOTS) & 1;
-                assert!((bit == 1) == (list.first != NONE), "a slot's bit is wrong");
+                ensure((bit == 1) == (list.first != NONE), format_args!("a slot's bit is wrong"))?;
             }
         }
-        assert!(seen == self.len, "{} timers are set, {seen} are in lists", self.len);
+        ensure(seen == self.len, format_args!("{} timers are set, {seen} are in lists", self.len))
     }
 
     /// The slot to be opened next: the earliest on the lowest level that has any. A lower level's
@@ -365,7 +368,7 @@ mod tests {
         let mut wheel_at_start = Wheel::with_capacity(2, Tick::ZERO);
         wheel_at_start.insert(nanos(u64::MAX), 1);
         for wheel in [&mut wheel, &mut wheel_at_start] {
-            wheel.audit();
+            assert_eq!(wheel.check(), Ok(()));
             assert!(wheel.next_deadline().is_some());
         }
     }
@@ -378,7 +381,7 @@ mod tests {
         let mut wakes = 0;
         while let Some(deadline) = wheel.next_deadline().filter(|deadline| *deadline < due) {
             assert_eq!(wheel.pop_expired(deadline), None);
-            wheel.audit();
+            assert_eq!(wheel.check(), Ok(()));
             wakes += 1;
             assert!(wakes < 50, "the wheel does not get on");
         }
@@ -461,7 +464,7 @@ mod tests {
                     fired.sort_unstable();
                     prop_assert_eq!(fired, model.expire(now));
                 }
-                wheel.audit();
+                assert_eq!(wheel.check(), Ok(()));
                 prop_assert_eq!(wheel.len(), model.waiting.len());
                 let earliest = model.waiting.iter().map(|timer| timer.0).min();
                 let bound = earliest.map(|due| due.div_ceil(GRANULE_NANOS) * GRANULE_NANOS);

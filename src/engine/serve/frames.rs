@@ -90,7 +90,7 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
         }
         let handle = connection.handle;
         self.core.stats.messages += 1;
-        let mut context = Context::new(&mut self.core, &self.clock);
+        let mut context = Context::new(&mut self.core, &self.clock, &self.streams);
         self.handler.message(&mut context, handle, message);
     }
 
@@ -136,7 +136,7 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
         if mem::take(&mut connection.is_member) {
             let handle = connection.handle;
             self.core.ledger.close(Resource::Member);
-            let mut context = Context::new(&mut self.core, &self.clock);
+            let mut context = Context::new(&mut self.core, &self.clock, &self.streams);
             self.handler.closed(&mut context, handle, reason);
         }
     }

@@ -48,7 +48,7 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
     fn answer(&mut self, slot: Slot, request: &Request<'_>, may_follow: bool) {
         self.core.stats.requests += 1;
         let handle = self.core.at(slot).handle;
-        let mut context = Context::new(&mut self.core, &self.clock);
+        let mut context = Context::new(&mut self.core, &self.clock, &self.streams);
         match self.handler.request(&mut context, handle, request) {
             Answer::Respond(response) => {
                 let keep_alive = may_follow && request.keeps_alive() && !self.core.is_draining;
@@ -83,7 +83,7 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
         let handle = connection.handle;
         self.core.ledger.open(Resource::Member);
         self.core.tasks.counts.begin();
-        let mut context = Context::new(&mut self.core, &self.clock);
+        let mut context = Context::new(&mut self.core, &self.clock, &self.streams);
         self.handler.open(&mut context, handle, request);
     }
 
