@@ -19,6 +19,8 @@ fn refusals_have_their_status_and_the_server_goes_on() {
         (format!("GET / HTTP/1.1\r\n{host}{host}\r\n"), 400),
         (format!("GET /nothing HTTP/1.1\r\n{host}\r\n"), 404),
         (format!("POST / HTTP/1.1\r\n{host}\r\n"), 405),
+        (format!("PUT /api/v1/connections HTTP/1.1\r\n{host}\r\n"), 405),
+        (format!("GET /api/v1/server?audit=yes HTTP/1.1\r\n{host}\r\n"), 400),
         (format!("GET / HTTP/1.1\r\n{host}Content-Length: 5\r\n\r\nhello"), 413),
         (format!("GET /{long} HTTP/1.1\r\n{host}\r\n"), 414),
         ("GET / HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n".to_owned(), 421),

@@ -9,6 +9,7 @@ pub mod assets;
 pub mod hub;
 pub mod protocol;
 pub mod routes;
+pub mod self_metrics;
 pub mod server;
 
 use std::time::{Duration, SystemTime};
@@ -21,6 +22,7 @@ use self::protocol::{
     Unsubscribed, write_json,
 };
 use self::routes::{HistoryQuery, Route};
+use self::self_metrics::SelfMetrics;
 use crate::engine::clock::Tick;
 use crate::engine::connection::CloseReason;
 use crate::engine::connection::frame::{Frame, Kind};
@@ -28,7 +30,6 @@ use crate::engine::connection::head::Request;
 use crate::engine::connection::response::Response;
 use crate::engine::handle::Handle;
 use crate::engine::handler::{Answer, Context, Handler, Message};
-use crate::engine::histogram::Histogram;
 use crate::engine::net::Peer;
 use crate::engine::tasks::{Owner, Run, TaskId};
 use crate::metrics::MetricsService;
@@ -52,8 +53,8 @@ pub struct App {
     cache: Cache,
     /// How many messages each connection has sent in its current second, by slot.
     rates: Vec<Rate>,
-    /// From a tick's due time to its beginning.
-    lateness: Histogram,
+    /// What it measures of itself.
+    own: SelfMetrics,
 }
 
 #[derive(Default)]
@@ -81,7 +82,7 @@ impl App {
             tick: None,
             cache: Cache::default(),
             rates: vec![Rate::default(); slots],
-            lateness: Histogram::new(),
+            own: SelfMetrics::default(),
         }
     }
 
@@ -91,7 +92,7 @@ impl App {
 
     /// Samples and sends the sample to every class that is due.
     fn tick(&mut self, context: &mut Context<'_>, run: Run) {
-        self.lateness.record(context.now() - run.due);
+        self.own.note_tick(context.now() - run.due);
         self.sequence += 1 + run.skipped;
         if run.skipped > 0 {
             log::info!("tick skipped={} seq={}", run.skipped, self.sequence);
@@ -125,6 +126,8 @@ impl App {
             Ok(Route::Health) => Answer::Respond(health(context.is_draining())),
             Ok(Route::Snapshot) => Answer::Respond(self.snapshot(context)),
             Ok(Route::History(query)) => Answer::Respond(self.history(&query, context)),
+            Ok(Route::Server { audit }) => Answer::Respond(self.own.server(context, audit)),
+            Ok(Route::Connections) => Answer::Respond(self_metrics::connections(context)),
             Err(refusal) => Answer::Respond(refusal),
         }
     }
@@ -338,8 +341,9 @@ impl Handler for App {
     }
 
     fn drain(&mut self, _: &mut Context<'_>) {
-        if let Some(p99) = self.lateness.quantile(0.99) {
-            log::info!("tick count={} lateness_p99_us={}", self.lateness.count(), p99.as_micros());
+        let lateness = self.own.lateness();
+        if let Some(p99) = lateness.quantile(0.99) {
+            log::info!("tick count={} lateness_p99_us={}", lateness.count(), p99.as_micros());
         }
     }
 }

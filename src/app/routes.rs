@@ -17,6 +17,13 @@ pub enum Route {
     Snapshot,
     /// The past of some metrics.
     History(HistoryQuery),
+    /// What vitald measures of itself.
+    Server {
+        /// With its books compared with what it holds.
+        audit: bool,
+    },
+    /// Every connection.
+    Connections,
     /// Whether we are well.
     Health,
 }
@@ -41,6 +48,17 @@ pub struct HistoryQuery {
 const METHODS: [&str; 9] =
     ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
 
+/// Where something is.
+const PATHS: [&str; 7] = [
+    "/",
+    "/ws",
+    "/healthz",
+    "/api/v1/snapshot",
+    "/api/v1/history",
+    "/api/v1/server",
+    "/api/v1/connections",
+];
+
 /// Finds what `request` asks for.
 ///
 /// # Errors
@@ -51,9 +69,7 @@ pub fn route(request: &Request<'_>) -> Result<Route, Response> {
         return Err(Response::text(501, "unknown method"));
     }
     let path = request.path();
-    let is_known =
-        matches!(path, "/" | "/ws" | "/healthz" | "/api/v1/snapshot" | "/api/v1/history");
-    if !is_known {
+    if !PATHS.contains(&path) {
         return Err(Response::text(404, "there is nothing at this path"));
     }
     if !matches!(method, "GET" | "HEAD") {
@@ -64,15 +80,30 @@ pub fn route(request: &Request<'_>) -> Result<Route, Response> {
         "/ws" => Ok(Route::WebSocket),
         "/healthz" => Ok(Route::Health),
         "/api/v1/snapshot" => Ok(Route::Snapshot),
-        _ => history_query(request.query())
-            .map(Route::History)
-            .map_err(|reason| Response::text(400, &reason)),
+        "/api/v1/connections" => Ok(Route::Connections),
+        "/api/v1/server" => server_query(request.query()),
+        _ => history_query(request.query()).map(Route::History),
     }
+    .map_err(|reason| Response::text(400, &reason))
 }
 
 /// Whether a WebSocket's query asks that hello come without history.
 pub fn wants_history(query: &str) -> bool {
     !form_urlencoded::parse(query.as_bytes()).any(|(key, value)| key == "history" && value == "0")
+}
+
+fn server_query(query: &str) -> Result<Route, String> {
+    let mut audit = false;
+    for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+        if key == "audit" {
+            audit = match &*value {
+                "1" => true,
+                "0" => false,
+                _ => return Err("audit must be 1 or 0".to_owned()),
+            };
+        }
+    }
+    Ok(Route::Server { audit })
 }
 
 fn history_query(query: &str) -> Result<HistoryQuery, String> {
@@ -129,6 +160,11 @@ mod tests {
         assert_eq!(routed("GET", "/ws?history=0"), Ok(Route::WebSocket));
         assert_eq!(routed("GET", "/healthz"), Ok(Route::Health));
         assert_eq!(routed("GET", "/api/v1/snapshot"), Ok(Route::Snapshot));
+        assert_eq!(routed("GET", "/api/v1/connections"), Ok(Route::Connections));
+        for (query, audit) in [("", false), ("?audit=0", false), ("?audit=1&a=b", true)] {
+            let target = format!("/api/v1/server{query}");
+            assert_eq!(routed("HEAD", &target), Ok(Route::Server { audit }));
+        }
     }
 
     #[test]
@@ -137,6 +173,9 @@ mod tests {
         assert_eq!(routed("GET", "//"), Err(404));
         assert_eq!(routed("POST", "/"), Err(405));
         assert_eq!(routed("POST", "/nothing"), Err(404));
+        assert_eq!(routed("POST", "/api/v1/server"), Err(405));
+        assert_eq!(routed("DELETE", "/api/v1/connections"), Err(405));
+        assert_eq!(routed("GET", "/api/v1/server?audit=yes"), Err(400));
         assert_eq!(routed("BREW", "/"), Err(501));
     }
 

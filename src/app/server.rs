@@ -18,6 +18,8 @@ use crate::engine::ledger::Ledger;
 use crate::engine::limits::Limits;
 use crate::engine::net::{ListenAddress, MioNet};
 use crate::engine::stats::Stats;
+use crate::engine::tasks::TaskCounts;
+use crate::engine::view::{ConnectionView, Pools};
 use crate::engine::{Engine, Turn};
 use crate::metrics::MetricsService;
 
@@ -152,6 +154,29 @@ impl Server {
     /// What was taken and given back.
     pub fn ledger(&self) -> &Ledger {
         self.engine.ledger()
+    }
+
+    /// What the pools hold.
+    pub fn pools(&mut self) -> Pools {
+        self.engine.pools()
+    }
+
+    /// Tasks by state.
+    pub fn task_counts(&self) -> TaskCounts {
+        self.engine.task_counts()
+    }
+
+    /// Every connection.
+    pub fn connections(&self) -> impl Iterator<Item = ConnectionView> {
+        self.engine.connections()
+    }
+
+    /// Compares the ledger with what is really held. Walks every connection.
+    ///
+    /// # Errors
+    /// The first disagreement, as a sentence: something leaked or was released twice.
+    pub fn check(&self) -> Result<(), String> {
+        self.engine.check()
     }
 }
 

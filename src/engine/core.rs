@@ -283,6 +283,7 @@ impl Core {
         }
         self.ledger.open(Resource::Input);
         let buffer = self.inputs_free.pop();
+        self.stats.inputs_reused += u64::from(buffer.is_some());
         Some(buffer.unwrap_or_else(|| Vec::with_capacity(INPUT_BYTES_MAX)))
     }
 

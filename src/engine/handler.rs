@@ -14,11 +14,12 @@ use super::connection::response::Response;
 use super::connection::{CloseReason, CloseWanted};
 use super::core::Core;
 use super::handle::Handle;
+use super::ledger::Ledger;
 use super::limits::Limits;
 use super::net::Peer;
 use super::stats::Stats;
-use super::tasks::{Owner, Run, TaskId};
-use super::view::Sockets;
+use super::tasks::{Owner, Run, TaskCounts, TaskId};
+use super::view::{ConnectionView, Pools, Sockets};
 
 /// What to do with a request.
 #[derive(Debug)]
@@ -149,6 +150,26 @@ impl<'a> Context<'a> {
     /// What the engine has counted.
     pub fn stats(&self) -> &Stats {
         &self.core.stats
+    }
+
+    /// What was taken and given back.
+    pub fn ledger(&self) -> &Ledger {
+        &self.core.ledger
+    }
+
+    /// What the pools hold. Walks the frames.
+    pub fn pools(&mut self) -> Pools {
+        self.core.pools()
+    }
+
+    /// Tasks by state.
+    pub fn task_counts(&self) -> TaskCounts {
+        self.core.tasks.counts
+    }
+
+    /// Every connection, those among them that are to be released at the end of the turn.
+    pub fn connections(&self) -> impl Iterator<Item = ConnectionView> {
+        self.core.views()
     }
 
     /// Compares the ledger with the structures. Walks every connection. For requests, messages and

@@ -26,6 +26,19 @@ pub enum Resource {
 pub const RESOURCES: [Resource; 5] =
     [Resource::Socket, Resource::Slot, Resource::Timer, Resource::Input, Resource::Member];
 
+impl Resource {
+    /// The resource's name in the API.
+    pub fn name(self) -> &'static str {
+        match self {
+            Resource::Socket => "socket",
+            Resource::Slot => "slot",
+            Resource::Timer => "timer",
+            Resource::Input => "input",
+            Resource::Member => "member",
+        }
+    }
+}
+
 /// One resource's counters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Row {

@@ -23,8 +23,12 @@ pub struct Stats {
     pub frames_conflated: u64,
     /// Events that were dropped because their reader was slow, each told of by a gap.
     pub events_dropped: u64,
-    /// Frames (answers and state) whose last byte the kernel has taken.
-    pub frames_sent: u64,
+    /// WebSocket messages (answers and state) whose last byte the kernel has taken.
+    pub messages_sent: u64,
+    /// Bytes of their frames.
+    pub message_bytes_sent: u64,
+    /// Input buffers taken that had been used before.
+    pub inputs_reused: u64,
     /// Calls to read from a connection.
     pub reads: u64,
     /// Calls to write to a connection.
@@ -50,7 +54,9 @@ impl Stats {
             frames_published: 0,
             frames_conflated: 0,
             events_dropped: 0,
-            frames_sent: 0,
+            messages_sent: 0,
+            message_bytes_sent: 0,
+            inputs_reused: 0,
             reads: 0,
             writes: 0,
             bytes_read: 0,

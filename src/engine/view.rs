@@ -1,17 +1,54 @@
 //! What can be seen of the engine from outside: by the handler through its
 //! [`Context`](super::handler::Context), and by the program that drives the loop.
 //!
-//! Owns the ways to look. Looking changes nothing and shows the moment: nothing is kept for it.
+//! Owns the plain values that are shown and the ways to get them. Looking changes nothing and shows
+//! the moment: nothing is kept for it. How the values are written down is for whoever asked.
+
+use std::time::Duration;
 
 use super::Engine;
-use super::clock::Clock;
-use super::connection::Phase;
+use super::clock::{Clock, Tick};
+use super::connection::frame::PoolStatistics;
+use super::connection::{Connection, Phase};
+use super::core::Core;
 use super::handle::Handle;
 use super::handler::Handler;
-use super::ledger::Ledger;
+use super::ledger::{Ledger, Resource};
 use super::net::{Net, Peer};
 use super::stats::Stats;
 use super::tasks::{Owner, STREAM, TaskCounts, TaskView};
+
+/// A connection, to be shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionView {
+    /// Its name.
+    pub handle: Handle,
+    /// Where it comes from.
+    pub peer: Peer,
+    /// Where it is in its life.
+    pub phase: Phase,
+    /// When it was accepted.
+    pub opened: Tick,
+    /// Bytes that the kernel has taken for it.
+    pub bytes_sent: u64,
+    /// State frames that were replaced before they were begun.
+    pub frames_conflated: u64,
+    /// Bytes that wait for it here.
+    pub bytes_queued: usize,
+    /// From our last ping that was answered to its pong; `None` before the first.
+    pub round_trip: Option<Duration>,
+}
+
+/// What is taken from a pool and given back to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pools {
+    /// Buffers of frames that subscribers share.
+    pub frames: PoolStatistics,
+    /// Input buffers, for half-received heads above all.
+    pub inputs: PoolStatistics,
+    /// Places in the connection table.
+    pub slots: PoolStatistics,
+}
 
 impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
     /// What the engine has counted.
@@ -22,6 +59,11 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
     /// What was taken and given back.
     pub fn ledger(&self) -> &Ledger {
         &self.core.ledger
+    }
+
+    /// What the pools hold. Walks the frames.
+    pub fn pools(&mut self) -> Pools {
+        self.core.pools()
     }
 
     /// Tasks by state.
@@ -38,12 +80,9 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
         self.core.tasks.iter().map(|(_, task)| task).chain(streams)
     }
 
-    /// Every connection: its name, where it comes from, and its phase.
-    pub fn connections(&self) -> impl Iterator<Item = (Handle, Peer, Phase)> {
-        self.core
-            .connections
-            .iter()
-            .map(|(_, connection)| (connection.handle, connection.peer, connection.phase()))
+    /// Every connection, those among them that are to be released at the end of the turn.
+    pub fn connections(&self) -> impl Iterator<Item = ConnectionView> {
+        self.core.views()
     }
 
     /// Compares the ledger with the structures. Walks every connection.
@@ -65,6 +104,46 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
     }
 }
 
+impl Core {
+    /// Every connection in the table.
+    pub(super) fn views(&self) -> impl Iterator<Item = ConnectionView> {
+        self.connections.iter().map(|(_, connection)| view(connection))
+    }
+
+    /// What the pools hold.
+    pub(super) fn pools(&mut self) -> Pools {
+        let frames = self.frames.statistics();
+        let (inputs, slots) = (self.ledger.row(Resource::Input), self.ledger.row(Resource::Slot));
+        Pools {
+            frames,
+            inputs: PoolStatistics {
+                live: inputs.live() as usize,
+                high: inputs.high as usize,
+                reused: self.stats.inputs_reused,
+            },
+            // The table takes a new place only when none is free, so it has had `high` of them.
+            slots: PoolStatistics {
+                live: slots.live() as usize,
+                high: slots.high as usize,
+                reused: slots.opened - slots.high,
+            },
+        }
+    }
+}
+
+fn view(connection: &Connection) -> ConnectionView {
+    ConnectionView {
+        handle: connection.handle,
+        peer: connection.peer,
+        phase: connection.phase(),
+        opened: connection.opened(),
+        bytes_sent: connection.traffic.bytes_sent,
+        frames_conflated: connection.outbox.conflated(),
+        bytes_queued: connection.outbox.unsent_bytes(),
+        round_trip: connection.traffic.round_trip(),
+    }
+}
+
 /// The sockets by slot, of whatever kind they are, so that a [`Context`](super::handler::Context)
 /// can have them compared with the ledger.
 pub(super) trait Sockets {
@@ -81,8 +160,6 @@ impl<S> Sockets for Vec<Option<S>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::clock::Tick;
-    use crate::engine::core::Core;
     use crate::engine::limits::Limits;
 
     fn core() -> Core {

@@ -32,7 +32,7 @@ pub struct Frame(Arc<Buffer>);
 #[derive(Debug)]
 struct Buffer {
     bytes: Vec<u8>,
-    /// Where the frame begins in `bytes`: between 0 and [`HEADROOM`].
+    /// Where the frame begins in `bytes`: between 0 and [`HEADROOM`], which is without a header.
     start: usize,
 }
 
@@ -59,6 +59,11 @@ impl Frame {
     /// Whether there is nothing to write: only a plain frame can be empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Whether it is a WebSocket message, with its header.
+    pub fn is_message(&self) -> bool {
+        self.0.start < HEADROOM
     }
 
     /// Whether nobody but the asker holds the frame.

@@ -24,10 +24,12 @@ mod incoming;
 pub mod outbox;
 mod phase;
 pub mod response;
+mod traffic;
 pub mod websocket;
 
 use self::outbox::Outbox;
 pub use self::phase::{CloseReason, Phase, State};
+use self::traffic::Traffic;
 use self::websocket::WebSocket;
 use super::clock::Tick;
 use super::handle::Handle;
@@ -63,6 +65,8 @@ pub struct Connection {
     phase: Phase,
     /// What is to be sent.
     pub(crate) outbox: Outbox,
+    /// What has been sent, and how fast the peer answers.
+    pub(crate) traffic: Traffic,
     /// Bytes that were received and not consumed: a partial head, pipelined requests, or frames
     /// beyond a turn's budget.
     pub(crate) input: Option<Vec<u8>>,
@@ -133,6 +137,7 @@ impl Connection {
             peer,
             phase: Phase::Head,
             outbox: Outbox::default(),
+            traffic: Traffic::default(),
             input: None,
             input_due: false,
             websocket: None,
@@ -369,7 +374,7 @@ mod tests {
         connection.outbox.control().extend_from_slice(&[0; 100]);
         for second in (2..=29).step_by(9) {
             let completed = connection.outbox.advance(1);
-            connection.note_frames(completed, seconds(second));
+            connection.note_frames(completed.frames, seconds(second));
             connection.note_written(true, seconds(second));
             connection.note_heard(seconds(second));
         }

@@ -22,6 +22,27 @@ const SLICES_MAX: usize = 16;
 /// HTTP head's buffer goes back to the allocator.
 const CONTROL_CAPACITY_KEPT: usize = 160;
 
+/// Frames of replies and state whose last byte has left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Completed {
+    /// How many, of every kind.
+    pub frames: usize,
+    /// How many of them were messages: neither bodies of HTTP answers nor close frames.
+    pub messages: usize,
+    /// Bytes of the messages' frames.
+    pub message_bytes: usize,
+}
+
+impl Completed {
+    fn count(&mut self, frame: &Frame) {
+        self.frames += 1;
+        if frame.is_message() {
+            self.messages += 1;
+            self.message_bytes += frame.len();
+        }
+    }
+}
+
 /// What is on its way to one peer.
 #[derive(Debug, Default)]
 pub struct Outbox {
@@ -65,6 +86,13 @@ impl Outbox {
     /// Bytes of memory that answers hold here: those that wait, and the frame that is begun.
     pub fn reply_bytes(&self) -> usize {
         self.in_flight.iter().chain(&self.replies).map(Frame::len).sum()
+    }
+
+    /// Bytes that the kernel has not taken, of every lane.
+    pub fn unsent_bytes(&self) -> usize {
+        let waiting = self.replies.iter().chain(self.pending.iter().flatten());
+        let frames: usize = self.in_flight.iter().chain(waiting).map(Frame::len).sum();
+        self.control_len() + frames - self.in_flight_sent
     }
 
     /// Bytes of control that wait.
@@ -159,21 +187,21 @@ impl Outbox {
         write(&slices[..count])
     }
 
-    /// Takes note that the kernel has taken the next `sent` bytes; says how many frames of replies
-    /// and state that completed.
+    /// Takes note that the kernel has taken the next `sent` bytes; says which frames that
+    /// completed.
     ///
     /// # Panics
     /// If `sent` is more than was offered.
-    pub fn advance(&mut self, mut sent: usize) -> usize {
-        let mut completed = 0;
+    pub fn advance(&mut self, mut sent: usize) -> Completed {
+        let mut completed = Completed::default();
         if let Some(frame) = &self.in_flight {
             let rest = frame.len() - self.in_flight_sent;
             if sent < rest {
                 self.in_flight_sent += sent;
-                return 0;
+                return completed;
             }
             sent -= rest;
-            completed += 1;
+            completed.count(frame);
             self.in_flight = None;
             self.in_flight_sent = 0;
         }
@@ -192,7 +220,7 @@ impl Outbox {
                 return completed;
             }
             sent -= frame.len();
-            completed += 1;
+            completed.count(&frame);
         }
         completed
     }
@@ -247,7 +275,7 @@ mod tests {
         outbox.set_pending(0, frame("<state>"));
         outbox.push_reply(frame("<reply>"));
         outbox.control().extend_from_slice(b"<control>");
-        assert_eq!(outbox.reply_bytes(), 7);
+        assert_eq!((outbox.reply_bytes(), outbox.unsent_bytes()), (7, 23));
         assert_eq!(write(&mut outbox, usize::MAX), "<control><reply><state>");
         assert!(outbox.is_empty());
     }
@@ -258,6 +286,7 @@ mod tests {
         outbox.set_pending(0, frame("<state>"));
         assert_eq!(write(&mut outbox, 3), "<st");
         assert!(outbox.is_mid_frame());
+        assert_eq!(outbox.unsent_bytes(), 4);
         outbox.control().extend_from_slice(b"<pong>");
         outbox.set_pending(0, frame("<newer>"));
         outbox.seal(&mut b"<close>".to_vec());
@@ -355,6 +384,19 @@ mod tests {
         }
         outbox.clear_pending(2);
         assert_eq!(write(&mut outbox, usize::MAX), "013");
+    }
+
+    #[test]
+    fn messages_are_counted_with_their_last_byte_and_other_frames_are_none() {
+        let mut outbox = Outbox::default();
+        outbox.push_reply(Frame::new(Kind::Text, |bytes| bytes.extend_from_slice(b"reply")));
+        outbox.set_pending(0, Frame::new(Kind::Text, |bytes| bytes.extend_from_slice(b"state")));
+        assert_eq!(outbox.advance(6), Completed::default());
+        let one = Completed { frames: 1, messages: 1, message_bytes: 7 };
+        assert_eq!((outbox.advance(2), outbox.advance(6)), (one, one));
+        outbox.push_reply(frame("body"));
+        outbox.seal(&mut b"<close>".to_vec());
+        assert_eq!(outbox.advance(11), Completed { frames: 2, ..Completed::default() });
     }
 
     #[test]

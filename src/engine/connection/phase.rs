@@ -128,6 +128,19 @@ pub enum State {
 }
 
 impl Phase {
+    /// The phase's name in the API.
+    pub fn name(self) -> &'static str {
+        match self {
+            Phase::Head => "head",
+            Phase::Reply => "reply",
+            Phase::Open => "open",
+            Phase::Closing => "closing",
+            Phase::Draining => "draining",
+            Phase::Lingering => "lingering",
+            Phase::Dead => "dead",
+        }
+    }
+
     /// The state that this phase belongs to.
     pub fn state(self) -> State {
         match self {
@@ -139,14 +152,25 @@ impl Phase {
     }
 }
 
-impl fmt::Display for State {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
+impl State {
+    /// Every state, in the order of a connection's life.
+    pub const ALL: [State; 4] =
+        [State::Connecting, State::Connected, State::Disconnecting, State::Disconnected];
+
+    /// The state's name in logs and in the API.
+    pub fn name(self) -> &'static str {
+        match self {
             State::Connecting => "CONNECTING",
             State::Connected => "CONNECTED",
             State::Disconnecting => "DISCONNECTING",
             State::Disconnected => "DISCONNECTED",
-        })
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.name())
     }
 }
 

@@ -60,6 +60,11 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
     fn receive(&mut self, slot: Slot, received: Received, control: &mut Vec<u8>) -> bool {
         match received {
             Received::Nothing => {}
+            // A pong. A ping puts its answer into the lane, but for one behind our close frame.
+            Received::Control if control.is_empty() => {
+                let now = self.core.now;
+                self.core.at(slot).traffic.note_pong(now);
+            }
             Received::Control => {
                 self.core.at(slot).outbox.control().append(control);
             }

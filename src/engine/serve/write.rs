@@ -31,8 +31,10 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
                 Ok(0) => failed = Some(CloseReason::Failed),
                 Ok(length) => {
                     let completed = connection.outbox.advance(length);
-                    connection.note_frames(completed, now);
-                    stats.frames_sent += completed as u64;
+                    connection.note_frames(completed.frames, now);
+                    connection.traffic.bytes_sent += length as u64;
+                    stats.messages_sent += completed.messages as u64;
+                    stats.message_bytes_sent += completed.message_bytes as u64;
                     stats.bytes_written += length as u64;
                     room = room.saturating_sub(length);
                     moved = true;

@@ -1,0 +1,52 @@
+//! What one connection's traffic has come to, for those who look at it. Decides nothing: deadlines
+//! and back-pressure have figures of their own. Imports the clock's [`Tick`].
+
+use std::time::Duration;
+
+use crate::engine::clock::Tick;
+
+/// Figures of one connection since it was accepted.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Traffic {
+    /// Bytes that the kernel has taken.
+    pub(crate) bytes_sent: u64,
+    /// When the ping was queued that no pong has answered.
+    pinged: Option<Tick>,
+    round_trip: Option<Duration>,
+}
+
+impl Traffic {
+    /// Takes note that a ping was queued.
+    pub(crate) fn note_pinged(&mut self, now: Tick) {
+        self.pinged = Some(now);
+    }
+
+    /// Takes note of a pong. One that nobody asked for (RFC 6455, section 5.5.3) says nothing.
+    pub(crate) fn note_pong(&mut self, now: Tick) {
+        if let Some(pinged) = self.pinged.take() {
+            self.round_trip = Some(now - pinged);
+        }
+    }
+
+    /// From our last ping that was answered to its pong, the time in our outbox included.
+    pub(crate) fn round_trip(&self) -> Option<Duration> {
+        self.round_trip
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_round_trip_is_that_of_the_last_ping_that_was_answered() {
+        let mut traffic = Traffic::default();
+        traffic.note_pong(Tick::from_millis(5));
+        assert_eq!(traffic.round_trip(), None);
+        traffic.note_pinged(Tick::from_millis(10));
+        traffic.note_pong(Tick::from_millis(17));
+        traffic.note_pong(Tick::from_millis(90));
+        traffic.note_pinged(Tick::from_millis(100));
+        assert_eq!(traffic.round_trip(), Some(Duration::from_millis(7)));
+    }
+}
