@@ -102,9 +102,16 @@ fn end(stream: TcpStream, random: &mut Random) {
     }
 }
 
-/// The sequence number of a `metrics` message.
+/// A client's pong without payload, masked with zeros.
+const PONG: &[u8] = &[0x8a, 0x80, 0, 0, 0, 0];
+
+/// The sequence number of the next `metrics` message. Answers pings on the way to it.
 fn sequence(reader: &mut Reader) -> u64 {
     let (opcode, payload) = reader.frame();
+    if opcode == 9 {
+        reader.stream.write_all(PONG).expect("it reads");
+        return sequence(reader);
+    }
     assert_eq!(opcode, 1, "a sample is text");
     let message: Value = serde_json::from_slice(payload).expect("a message is JSON");
     assert_eq!(message["type"], "metrics");

@@ -197,7 +197,7 @@ fn what_was_noted_for_the_dead_does_not_reach_their_successor() {
     let (mut engine, wire) = Wire::engine(limits, Probe::default());
     let first = wire.connect(1 << 20);
     settle(&mut engine);
-    let (handle, ..) = engine.connections().next().expect("it is there");
+    let handle = engine.connections().next().expect("it is there").handle;
     // One batch: the end of one, more of it than a turn would need, and its successor.
     wire.fail(first, std::io::ErrorKind::ConnectionReset);
     wire.send(first, BAD);
@@ -205,9 +205,9 @@ fn what_was_noted_for_the_dead_does_not_reach_their_successor() {
     let second = wire.connect(1 << 20);
     wire.send(first, GET);
     settle(&mut engine);
-    let (successor, _, phase) = engine.connections().next().expect("it is there");
-    assert_eq!((handle.slot(), phase), (successor.slot(), Phase::Head));
-    assert_ne!(handle, successor);
+    let successor = engine.connections().next().expect("it is there");
+    assert_eq!((handle.slot(), Phase::Head), (successor.handle.slot(), successor.phase));
+    assert_ne!(handle, successor.handle);
     assert!(wire.is_closed(first) && !wire.is_closed(second));
     assert_eq!((wire.text(first), wire.text(second)), (String::new(), String::new()));
     wire.send(second, GET);

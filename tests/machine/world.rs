@@ -118,7 +118,7 @@ impl World {
         let (mut engine, wire) = Wire::engine(limits(event), probe);
         let client = wire.connect_from(ADDRESS, 1);
         settle(&mut engine);
-        let handle = engine.connections().next().map(|(handle, ..)| handle);
+        let handle = engine.connections().next().map(|connection| connection.handle);
         let taken = Vec::new();
         let mut world = World { engine, wire, client, wanted, handle, taken };
         world.reach(phase, event);
@@ -132,8 +132,8 @@ impl World {
     /// Where the connection is now. What is not there is dead.
     pub fn phase(&self) -> Phase {
         let mut connections = self.engine.connections();
-        let found = connections.find(|(handle, ..)| Some(*handle) == self.handle);
-        found.map_or(Phase::Dead, |(_, _, phase)| phase)
+        let found = connections.find(|connection| Some(connection.handle) == self.handle);
+        found.map_or(Phase::Dead, |connection| connection.phase)
     }
 
     fn reach(&mut self, phase: Phase, event: Event) {
@@ -243,7 +243,7 @@ impl World {
         let first = self.handle;
         self.client = self.wire.connect_from(ADDRESS, 1);
         settle(&mut self.engine);
-        let mut handles = self.engine.connections().map(|(handle, ..)| handle);
+        let mut handles = self.engine.connections().map(|connection| connection.handle);
         self.handle = handles.find(|handle| Some(*handle) != first);
     }
 

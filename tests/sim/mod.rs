@@ -29,6 +29,7 @@ use vitald::engine::limits::Limits;
 use vitald::engine::net::Peer;
 use vitald::engine::net::sim::{Faults, SimNet};
 use vitald::engine::random::Random;
+use vitald::engine::view::ConnectionView;
 
 /// A timer may be late by a granule of the wheel, and what it leads to by another.
 const GRANULES: Duration = Duration::from_millis(10);
@@ -283,7 +284,7 @@ impl World {
         let now = self.clock.now();
         let limit = self.options.limits.close_timeout + GRANULES;
         let before = std::mem::take(&mut self.phases);
-        for (handle, _, phase) in self.engine.connections() {
+        for ConnectionView { handle, phase, .. } in self.engine.connections() {
             if !matches!(phase, Phase::Closing | Phase::Draining | Phase::Lingering) {
                 continue;
             }
@@ -324,6 +325,8 @@ impl World {
             let live = self.engine.ledger().row(resource).live();
             assert!(live == 0, "{live} of {resource:?} are left");
         }
+        let frames = self.engine.pools().frames.live;
+        assert!(frames == 0, "{frames} shared frames are held by nobody");
         let tasks = self.engine.task_counts();
         assert!((tasks.running, tasks.cancelling) == (0, 0), "a task is left: {tasks:?}");
         let show = self.engine.handler();

@@ -90,8 +90,7 @@ impl Outbox {
 
     /// Bytes that the kernel has not taken, of every lane.
     pub fn unsent_bytes(&self) -> usize {
-        let waiting = self.replies.iter().chain(self.pending.iter().flatten());
-        let frames: usize = self.in_flight.iter().chain(waiting).map(Frame::len).sum();
+        let frames: usize = self.in_flight.iter().chain(self.waiting()).map(Frame::len).sum();
         self.control_len() + frames - self.in_flight_sent
     }
 
@@ -177,9 +176,7 @@ impl Outbox {
         let mut count = 0;
         let in_flight = self.in_flight.iter().map(|frame| &frame.as_slice()[self.in_flight_sent..]);
         let control = Some(&self.control[self.control_sent..]).filter(|bytes| !bytes.is_empty());
-        let events = self.events.iter().flat_map(|events| events.gap.iter().chain(&events.frames));
-        let frames = self.replies.iter().chain(events).chain(self.pending.iter().flatten());
-        let frames = frames.map(Frame::as_slice);
+        let frames = self.waiting().map(Frame::as_slice);
         for slice in in_flight.chain(control).chain(frames).take(SLICES_MAX) {
             slices[count] = IoSlice::new(slice);
             count += 1;
@@ -223,6 +220,12 @@ impl Outbox {
             completed.count(&frame);
         }
         completed
+    }
+
+    /// The frames that have not been begun, in their order.
+    fn waiting(&self) -> impl Iterator<Item = &Frame> {
+        let events = self.events.iter().flat_map(|events| events.gap.iter().chain(&events.frames));
+        self.replies.iter().chain(events).chain(self.pending.iter().flatten())
     }
 
     fn take_next(&mut self) -> Option<Frame> {
