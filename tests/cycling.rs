@@ -5,9 +5,8 @@
 //! `VITALD_CYCLES` is the number of connections in each way, 20000 if it is not set.
 //!
 //! Equal means equal. What could differ is warmed up or bounded: each way runs once before the
-//! baseline, with as many connections at a time as later, so that the list of members has grown and
-//! the pool has an input buffer for each half head; one frame is pooled, which the first tick with a
-//! subscriber makes; and the hello that is kept for the next reader is dropped before each look
+//! baseline, with as many connections at a time as later, so that the list of members has grown; one
+//! frame is pooled, which the first tick with a subscriber makes; and the hello that is kept for the next reader is dropped before each look
 //! (`settle`). The source gives one sample again and again: a mount that comes or a number that
 //! grows longer would be the host's doing.
 

@@ -15,6 +15,7 @@ use super::connection::frame::FramePool;
 use super::connection::websocket::WebSocket;
 use super::connection::{Connection, Phase};
 use super::handle::{Handle, Slot};
+use super::inputs::{Input, Inputs};
 use super::ledger::{Ledger, Resource};
 use super::limits::{INPUT_BYTES_MAX, Limits};
 use super::stats::Stats;
@@ -56,8 +57,7 @@ pub(super) struct Core {
     /// Connections to release at the end of the turn.
     pub(super) doomed: Vec<Slot>,
     pub(super) frames: FramePool,
-    /// Input buffers that nobody uses.
-    pub(super) inputs_free: Vec<Vec<u8>>,
+    pub(super) inputs: Inputs,
     pub(super) tasks: Tasks,
     /// Tasks whose cancelling the handler has not been told of.
     pub(super) cancelled: Vec<TaskId>,
@@ -81,7 +81,7 @@ impl Core {
             touched: VecDeque::with_capacity(2 * slots),
             doomed: Vec::with_capacity(slots),
             frames: FramePool::new(limits.frames_max),
-            inputs_free: Vec::with_capacity(limits.inputs_max),
+            inputs: Inputs::new(limits.inputs_max),
             tasks: Tasks::new(limits.tasks_max),
             cancelled: Vec::with_capacity(limits.tasks_max),
             warned: [None; WARNINGS],
@@ -268,26 +268,32 @@ impl Core {
         is_quiet
     }
 
-    /// Whether another input buffer may be taken.
-    pub(super) fn has_input_buffer(&self) -> bool {
-        self.ledger.row(Resource::Input).live() < self.limits.inputs_max as u64
+    /// Parks `bytes` as a connection's input, in the buffer that it has or in one it takes now.
+    /// False when there is none to be had.
+    pub(super) fn park_input(&mut self, slot: Slot, bytes: &[u8]) -> bool {
+        let held = self.at(slot).input.take();
+        let taken = held.or_else(|| {
+            let input = self.inputs.take()?;
+            self.ledger.open(Resource::Input);
+            Some(input)
+        });
+        let Some(mut input) = taken else { return false };
+        self.inputs.store(&mut input, bytes);
+        self.at(slot).input = Some(input);
+        true
     }
 
-    /// Takes an input buffer: from the pool, or a new one.
-    pub(super) fn take_input_buffer(&mut self) -> Option<Vec<u8>> {
-        if !self.has_input_buffer() {
-            return None;
+    /// Gives back the input buffer that a connection has, if it has one.
+    pub(super) fn release_input(&mut self, slot: Slot) {
+        if let Some(input) = self.at(slot).input.take() {
+            self.return_input(input);
         }
-        self.ledger.open(Resource::Input);
-        let buffer = self.inputs_free.pop();
-        Some(buffer.unwrap_or_else(|| Vec::with_capacity(INPUT_BYTES_MAX)))
     }
 
     /// Gives an input buffer back.
-    pub(super) fn return_input_buffer(&mut self, mut buffer: Vec<u8>) {
-        buffer.clear();
+    pub(super) fn return_input(&mut self, input: Input) {
+        self.inputs.give_back(input);
         self.ledger.close(Resource::Input);
-        self.inputs_free.push(buffer);
     }
 
     /// Compares the books with the house.
@@ -301,6 +307,7 @@ impl Core {
             self.connections.iter().filter(|(_, connection)| holds(connection)).count()
         };
         self.ledger.audit(Resource::Input, held(|connection| connection.input.is_some()));
+        self.ledger.audit(Resource::Input, self.inputs.statistics().live);
         self.ledger.audit(Resource::Member, held(|connection| connection.is_member));
         let armed = held(|connection| connection.timer.is_some());
         let tasks = self.tasks.armed();

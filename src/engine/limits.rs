@@ -34,7 +34,7 @@ pub struct Limits {
     /// accept queue until one ends.
     pub refusals_max: usize,
     /// Input buffers ([`INPUT_BYTES_MAX`] each) for half-received request heads and input that
-    /// waits for its turn; taken from one pool, only while needed.
+    /// waits for its turn; reserved at start, each taken only while needed.
     pub inputs_max: usize,
     /// Bytes of a request target.
     pub target_bytes_max: usize,

@@ -23,6 +23,7 @@ pub mod wheel;
 mod accept;
 mod addresses;
 mod core;
+mod inputs;
 mod reap;
 mod serve;
 
@@ -38,7 +39,7 @@ use self::handler::{Cancel, Context, Handler};
 use self::ledger::Ledger;
 use self::limits::{INPUT_BYTES_MAX, Limits};
 use self::net::{Event, Net, Peer};
-use self::stats::Stats;
+use self::stats::{PoolStatistics, Stats};
 use self::tasks::{Fired, Owner, STREAM, TaskCounts, TaskId, TaskView};
 
 /// Connections flushed in a turn after a publish. More are carried on in the next turn, so that a
@@ -209,6 +210,11 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
     /// What was taken and given back.
     pub fn ledger(&self) -> &Ledger {
         &self.core.ledger
+    }
+
+    /// What the pool of input buffers holds.
+    pub fn input_statistics(&self) -> PoolStatistics {
+        self.core.inputs.statistics()
     }
 
     /// Tasks by state.

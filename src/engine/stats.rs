@@ -69,3 +69,14 @@ impl Stats {
         self.closes[reason as usize]
     }
 }
+
+/// What a pool of buffers has done and holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PoolStatistics {
+    /// Buffers that are out now.
+    pub live: usize,
+    /// The most that there were at one time.
+    pub high: usize,
+    /// Times a buffer was used again.
+    pub reused: u64,
+}

@@ -10,6 +10,8 @@ use std::sync::Arc;
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Data, OpCode};
 
+use crate::engine::stats::PoolStatistics;
+
 /// Room before the payload for the longest header of an unmasked frame: 2 bytes and a 64-bit length
 /// (RFC 6455, section 5.2). The header is put right before the payload, so the frame is one slice.
 const HEADROOM: usize = 10;
@@ -86,17 +88,6 @@ impl Buffer {
         let mut room = &mut self.bytes[self.start..HEADROOM];
         header.format(length, &mut room).expect("the headroom holds the longest header");
     }
-}
-
-/// What a pool has done and holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PoolStatistics {
-    /// Buffers that somebody holds now.
-    pub live: usize,
-    /// The most buffers the pool has had.
-    pub high: usize,
-    /// Times a buffer was used again.
-    pub reused: u64,
 }
 
 /// Buffers for frames that are published again and again.
