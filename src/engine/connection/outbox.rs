@@ -10,6 +10,7 @@
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
+use std::mem;
 
 use super::frame::{Frame, Kind};
 use crate::engine::limits::{CHANNELS, EVENTS_MAX, REPLIES_MAX};
@@ -30,9 +31,11 @@ pub struct Outbox {
     in_flight: Option<Frame>,
     in_flight_sent: usize,
     /// Response heads, pings, pongs and close frames, in order; the first `control_sent` bytes are
-    /// gone. While some of them are, no frame is in flight.
+    /// gone.
     control: Vec<u8>,
     control_sent: usize,
+    /// Bytes of the lane have gone since it was last empty. No frame is in flight then.
+    is_control_begun: bool,
     replies: VecDeque<Frame>,
     /// Boxed, because few connections ever wait for an event and each would pay for the lane.
     events: Option<Box<Events>>,
@@ -79,7 +82,7 @@ impl Outbox {
 
     /// Whether a frame is half on the wire.
     pub fn is_mid_frame(&self) -> bool {
-        self.in_flight.is_some() || self.control_sent > 0
+        self.in_flight.is_some() || self.is_control_begun
     }
 
     /// State frames replaced before they were begun, since the start of the connection.
@@ -87,8 +90,12 @@ impl Outbox {
         self.conflated
     }
 
-    /// The control lane, to append whole frames or a response head to.
+    /// The control lane, to append whole frames or a response head to. What has gone makes room
+    /// first: the lane would grow for ever with a peer that pings and always leaves a byte.
     pub fn control(&mut self) -> &mut Vec<u8> {
+        if self.control_sent > 0 {
+            self.control.drain(..mem::take(&mut self.control_sent));
+        }
         &mut self.control
     }
 
@@ -174,6 +181,7 @@ impl Outbox {
         }
         let taken = sent.min(self.control_len());
         self.control_sent += taken;
+        self.is_control_begun |= taken > 0;
         sent -= taken;
         if self.control_sent < self.control.len() {
             return completed;
@@ -210,6 +218,7 @@ impl Outbox {
 
     fn reset_control(&mut self) {
         self.control_sent = 0;
+        self.is_control_begun = false;
         self.control.clear();
         if self.control.capacity() > CONTROL_CAPACITY_KEPT {
             self.control = Vec::new();
@@ -245,6 +254,20 @@ mod tests {
         assert_eq!(outbox.reply_bytes(), 7);
         assert_eq!(write(&mut outbox, usize::MAX), "<control><reply><state>");
         assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn a_peer_that_pings_and_always_leaves_a_byte_does_not_make_the_lane_grow() {
+        let mut outbox = Outbox::default();
+        for _ in 0..1000 {
+            outbox.control().extend_from_slice(&[b'p'; 127]);
+            let rest = outbox.control_len() - 1;
+            write(&mut outbox, rest);
+            assert!(outbox.is_mid_frame() && outbox.control_len() == 1);
+        }
+        assert!(outbox.control.capacity() <= 512, "{}", outbox.control.capacity());
+        assert_eq!(write(&mut outbox, usize::MAX), "p");
+        assert!(!outbox.is_mid_frame());
     }
 
     #[test]
