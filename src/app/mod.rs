@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 
 use self::access::Access;
 use self::assets::PAGE;
-use self::hub::{Hub, Terms};
+use self::hub::{Hub, Member, Terms};
 use self::protocol::{
     DEFAULT_SUBSCRIPTION, ErrorCode, ErrorMessage, Hello, Metrics, Pong, Refusal, Subscribed,
     Unsubscribed, write_json,
@@ -23,7 +23,7 @@ use self::protocol::{
 use self::routes::{HistoryQuery, Route};
 use crate::engine::clock::Tick;
 use crate::engine::connection::CloseReason;
-use crate::engine::connection::frame::{Frame, Kind};
+use crate::engine::connection::frame::{Frame, Kind, NoFrame};
 use crate::engine::connection::head::Request;
 use crate::engine::connection::response::Response;
 use crate::engine::handle::Handle;
@@ -99,12 +99,36 @@ impl App {
         let wall_ms = unix_ms(context.wall());
         self.metrics.tick(context.instant().since_origin(), wall_ms, self.sequence);
         let snapshot = self.metrics.latest();
+        let mut without: Vec<Member> = Vec::new();
         for (Terms { sub, selection, .. }, members) in self.hub.due(self.sequence) {
             let metrics = Metrics { snapshot, sequence: self.sequence, sub, selection };
-            let frame = context.frames().encode(Kind::Text, |out| write_json(&metrics, out));
-            for member in members {
-                context.publish(member.handle, member.channel, frame.clone());
+            match context.encode(Kind::Text, |out| write_json(&metrics, out)) {
+                Ok(frame) => {
+                    for member in members {
+                        context.publish(member.handle, member.channel, frame.clone());
+                    }
+                }
+                Err(NoFrame::TooLong(_)) => without.extend_from_slice(members),
+                // The engine has counted it. Members keep what waits for them, and get the next.
+                Err(NoFrame::Full) => {}
             }
+        }
+        for member in without {
+            self.tell_too_long(context, member);
+        }
+    }
+
+    /// Tells a subscriber, once, that its samples are too long to be sent. They come as soon as they
+    /// are not.
+    fn tell_too_long(&mut self, context: &mut Context<'_>, member: Member) {
+        let Some(sub) = self.hub.untold(member) else { return };
+        let bytes_max = context.limits().shared_bytes_max;
+        let message = format_args!(
+            "samples of subscription {sub:?} have more than {bytes_max} bytes; name fewer topics"
+        );
+        let refusal = Refusal::new(ErrorCode::Limit, message);
+        if reply(context, member.handle, &ErrorMessage::new(&refusal, None)) {
+            self.hub.set_told(member);
         }
     }
 
@@ -344,8 +368,8 @@ impl Handler for App {
     }
 }
 
-fn reply(context: &mut Context<'_>, handle: Handle, message: &impl serde::Serialize) {
-    context.reply(handle, Frame::new(Kind::Text, |out| write_json(message, out)));
+fn reply(context: &mut Context<'_>, handle: Handle, message: &impl serde::Serialize) -> bool {
+    context.reply(handle, Frame::new(Kind::Text, |out| write_json(message, out)))
 }
 
 fn json(body: Frame) -> Response {

@@ -11,7 +11,7 @@ use slab::Slab;
 
 use super::addresses::Addresses;
 use super::clock::Tick;
-use super::connection::frame::FramePool;
+use super::connection::frame::{FramePool, NoFrame, PoolBounds};
 use super::connection::websocket::WebSocket;
 use super::connection::{Connection, Phase};
 use super::handle::{Handle, Slot};
@@ -31,6 +31,7 @@ pub(super) enum Warning {
     Full,
     AddressFull,
     AcceptFailed,
+    NoFrame,
     TaskForced,
 }
 
@@ -80,7 +81,11 @@ impl Core {
             ready: VecDeque::with_capacity(2 * slots),
             touched: VecDeque::with_capacity(2 * slots),
             doomed: Vec::with_capacity(slots),
-            frames: FramePool::new(limits.frames_max),
+            frames: FramePool::new(PoolBounds {
+                frames_max: limits.frames_max(),
+                kept_max: limits.frames_kept_max,
+                frame_bytes_max: limits.shared_bytes_max,
+            }),
             inputs: Inputs::new(limits.inputs_max),
             tasks: Tasks::new(limits.tasks_max),
             cancelled: Vec::with_capacity(limits.tasks_max),
@@ -255,6 +260,23 @@ impl Core {
             log::warn!(
                 "task={name} owner={owner} state=CANCELLED forced=true timeout_ms={timeout_ms}"
             );
+        }
+    }
+
+    /// Takes note of a frame that could not be had.
+    pub(super) fn note_no_frame(&mut self, cause: NoFrame) {
+        self.stats.frames_refused += 1;
+        if !self.may_warn(Warning::NoFrame) {
+            return;
+        }
+        match cause {
+            NoFrame::Full => {
+                log::warn!("limit=frames frames_max={} action=skip", self.limits.frames_max());
+            }
+            NoFrame::TooLong(length) => {
+                let bytes_max = self.limits.shared_bytes_max;
+                log::warn!("limit=shared_bytes bytes={length} bytes_max={bytes_max} action=skip");
+            }
         }
     }
 

@@ -212,6 +212,11 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
         &self.core.ledger
     }
 
+    /// What the pool of shared frames holds. Walks it.
+    pub fn frame_statistics(&self) -> PoolStatistics {
+        self.core.frames.statistics()
+    }
+
     /// What the pool of input buffers holds.
     pub fn input_statistics(&self) -> PoolStatistics {
         self.core.inputs.statistics()

@@ -21,6 +21,8 @@ pub struct Stats {
     pub frames_published: u64,
     /// Of these, replaced by a newer one before they were begun.
     pub frames_conflated: u64,
+    /// Shared frames that were not had: too long, or as many held as there may be.
+    pub frames_refused: u64,
     /// Events that were dropped because their reader was slow, each told of by a gap.
     pub events_dropped: u64,
     /// Frames (answers and state) whose last byte the kernel has taken.
@@ -49,6 +51,7 @@ impl Stats {
             messages: 0,
             frames_published: 0,
             frames_conflated: 0,
+            frames_refused: 0,
             events_dropped: 0,
             frames_sent: 0,
             reads: 0,

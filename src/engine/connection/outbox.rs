@@ -67,7 +67,7 @@ impl Outbox {
 
     /// Bytes of memory that answers hold here: those that wait, and the frame that is begun.
     pub fn reply_bytes(&self) -> usize {
-        self.in_flight.iter().chain(&self.replies).map(Frame::len).sum()
+        self.in_flight.iter().chain(&self.replies).map(Frame::memory_bytes).sum()
     }
 
     /// Bytes of control that wait.
@@ -228,6 +228,7 @@ impl Outbox {
 
 #[cfg(test)]
 mod tests {
+    use super::super::frame::OVERHEAD_BYTES;
     use super::*;
     use proptest::prelude::*;
 
@@ -251,7 +252,7 @@ mod tests {
         outbox.set_pending(0, frame("<state>"));
         outbox.push_reply(frame("<reply>"));
         outbox.control().extend_from_slice(b"<control>");
-        assert_eq!(outbox.reply_bytes(), 7);
+        assert_eq!(outbox.reply_bytes(), 7 + OVERHEAD_BYTES);
         assert_eq!(write(&mut outbox, usize::MAX), "<control><reply><state>");
         assert!(outbox.is_empty());
     }
