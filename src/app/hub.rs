@@ -6,6 +6,7 @@
 //! so joining and leaving take constant time. The tables have fixed bounds.
 
 use crate::engine::handle::Handle;
+use crate::engine::limits::Limits;
 use crate::metrics::selection::Selection;
 
 use super::protocol::{DEFAULT_SUBSCRIPTION, ErrorCode, Refusal, SUBSCRIPTIONS_MAX};
@@ -22,6 +23,15 @@ pub struct Terms {
     pub selection: Selection,
     /// Base ticks from one message to the next.
     pub divisor: u32,
+}
+
+impl Terms {
+    /// Bytes of heap that terms take at most which one message has asked for. The shortest path of a
+    /// row has ten bytes with its quotes and comma and is kept as a text and a mask, in a list that
+    /// grows by doubling: 64 bytes for ten, and the text.
+    pub fn bytes_max(message_bytes_max: usize) -> usize {
+        8 * message_bytes_max + 512
+    }
 }
 
 /// Subscriptions that are served by one encoding.
@@ -73,6 +83,15 @@ impl Hub {
             classes: (0..CLASSES_MAX).map(|_| None).collect(),
             subscribers: (0..slots).map(|_| Subscriber::default()).collect(),
         }
+    }
+
+    /// Bytes that a hub takes at most under `limits`, whatever its subscribers ask for.
+    pub fn memory_ceiling(limits: &Limits) -> usize {
+        // A list of members grows by doubling, and each connection may be in it.
+        let members = 2 * limits.connections_max * size_of::<Member>();
+        let class =
+            size_of::<Option<Class>>() + Terms::bytes_max(limits.message_bytes_max) + members;
+        CLASSES_MAX * class + limits.slots() * size_of::<Subscriber>()
     }
 
     /// Enters a subscription, in place of one with the same name. Gives its channel; what still

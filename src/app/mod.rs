@@ -23,12 +23,13 @@ use self::protocol::{
 use self::routes::{HistoryQuery, Route};
 use crate::engine::clock::Tick;
 use crate::engine::connection::CloseReason;
-use crate::engine::connection::frame::{Frame, Kind, NoFrame};
+use crate::engine::connection::frame::{Frame, Kind, NoFrame, OVERHEAD_BYTES};
 use crate::engine::connection::head::Request;
 use crate::engine::connection::response::Response;
 use crate::engine::handle::Handle;
 use crate::engine::handler::{Answer, Context, Handler, Message};
 use crate::engine::histogram::Histogram;
+use crate::engine::limits::Limits;
 use crate::engine::net::Peer;
 use crate::engine::tasks::{Owner, Run, TaskId};
 use crate::metrics::MetricsService;
@@ -189,7 +190,7 @@ impl App {
         let frame = self.cache.snapshot.take();
         let frame =
             frame.unwrap_or_else(|| Frame::new(Kind::Plain, |out| write_json(&self.newest(), out)));
-        self.cache.snapshot = Some(frame.clone());
+        self.cache.snapshot = kept(&frame, context.limits());
         json(frame)
     }
 
@@ -229,7 +230,7 @@ impl App {
         }
         let frame = self.cache.hello.take();
         let frame = frame.unwrap_or_else(|| self.encode_hello(Some(self.metrics.history())));
-        self.cache.hello = Some(frame.clone());
+        self.cache.hello = kept(&frame, context.limits());
         frame
     }
 
@@ -303,6 +304,21 @@ impl App {
 }
 
 impl Handler for App {
+    /// The sample, and what the sources need to read it, are as large as the host, and not in it.
+    fn memory_ceiling(&self, limits: &Limits) -> usize {
+        // Who gets what.
+        Hub::memory_ceiling(limits)
+            // How many messages each connection has sent.
+            + limits.slots() * size_of::<Rate>()
+            // The snapshot and the hello that are kept between two ticks.
+            + 2 * (limits.reply_bytes_max + OVERHEAD_BYTES)
+            // The last ten minutes.
+            + self.metrics.history().memory_ceiling()
+            // A message that is being read: the shortest path, six bytes with its quotes and comma,
+            // is a text in a list that grows by doubling; what comes of it; and the same in answer.
+            + 32 * limits.message_bytes_max
+    }
+
     fn start(&mut self, context: &mut Context<'_>) {
         // A first sample at once, so that the first page is not empty; rates need a second one.
         let now = context.now();
@@ -370,6 +386,11 @@ impl Handler for App {
 
 fn reply(context: &mut Context<'_>, handle: Handle, message: &impl serde::Serialize) -> bool {
     context.reply(handle, Frame::new(Kind::Text, |out| write_json(message, out)))
+}
+
+/// A frame to be kept for the next reader, if it can be sent at all.
+fn kept(frame: &Frame, limits: &Limits) -> Option<Frame> {
+    (frame.len() <= limits.reply_bytes_max).then(|| frame.clone())
 }
 
 fn json(body: Frame) -> Response {

@@ -12,12 +12,11 @@ use slab::Slab;
 use super::addresses::Addresses;
 use super::clock::Tick;
 use super::connection::frame::{FramePool, NoFrame, PoolBounds};
-use super::connection::websocket::WebSocket;
 use super::connection::{Connection, Phase};
 use super::handle::{Handle, Slot};
 use super::inputs::{Input, Inputs};
 use super::ledger::{Ledger, Resource};
-use super::limits::{INPUT_BYTES_MAX, Limits};
+use super::limits::Limits;
 use super::stats::Stats;
 use super::tasks::{CANCEL_TIMEOUT, Owner, TaskId, TaskState, Tasks};
 use super::wheel::Wheel;
@@ -345,41 +344,6 @@ impl Core {
             assert!(connection.handle.slot() == slot, "a connection is not where its handle says");
             let is_dead = connection.phase() == Phase::Dead;
             assert!(is_dead || connection.timer.is_some(), "a connection has no deadline");
-        }
-    }
-}
-
-impl Limits {
-    /// Bytes of memory that connections can make the engine hold, all limits reached at once.
-    ///
-    /// `slots x (table entry + control lane) + inputs x 8 KiB + connections x (WebSocket state +
-    /// two messages + answers)`: two messages, because a fragmented one is collected beside the
-    /// frame that is being received. Frames shared by subscribers come on top and do not grow with
-    /// the number of connections.
-    pub fn memory_ceiling(&self) -> usize {
-        let slot = size_of::<Connection>() + self.control_bytes_max + INPUT_BYTES_MAX;
-        let socket = size_of::<WebSocket>() + 2 * self.message_bytes_max + self.reply_bytes_max;
-        self.slots() * slot + self.inputs_max * INPUT_BYTES_MAX + self.connections_max * socket
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_ceiling_grows_with_each_limit_it_names() {
-        let base = Limits::default().memory_ceiling();
-        let grown = [
-            Limits { connections_max: 257, ..Limits::default() },
-            Limits { refusals_max: 17, ..Limits::default() },
-            Limits { inputs_max: 257, ..Limits::default() },
-            Limits { message_bytes_max: 4097, ..Limits::default() },
-            Limits { reply_bytes_max: 256 * 1024 + 1, ..Limits::default() },
-            Limits { control_bytes_max: 4097, ..Limits::default() },
-        ];
-        for limits in grown {
-            assert!(limits.memory_ceiling() > base, "{limits:?}");
         }
     }
 }

@@ -54,6 +54,13 @@ pub enum Cancel {
 
 /// A program on the engine.
 pub trait Handler {
+    /// Bytes of memory that the handler takes at most because of what peers do, under `limits`; for
+    /// [`Engine::memory_ceiling`](super::Engine::memory_ceiling).
+    fn memory_ceiling(&self, limits: &Limits) -> usize {
+        let _ = limits;
+        0
+    }
+
     /// Called once before the first turn does anything.
     fn start(&mut self, context: &mut Context<'_>) {
         let _ = context;

@@ -1,8 +1,8 @@
 //! Every bound of the engine, fixed at start.
 //!
 //! Beyond a limit there is a clear refusal, never growth. The limits multiply out to one number,
-//! [`Limits::memory_ceiling`] (in `core.rs`, which knows the structures), logged at start. Imports
-//! only the number of the engine's own tasks.
+//! [`Limits::memory_ceiling`] (in `memory.rs`, which knows the structures); with the handler's part it
+//! is logged at start. Imports only the number of the engine's own tasks.
 
 use std::time::Duration;
 

@@ -24,6 +24,7 @@ mod accept;
 mod addresses;
 mod core;
 mod inputs;
+mod memory;
 mod reap;
 mod serve;
 
@@ -39,7 +40,7 @@ use self::handler::{Cancel, Context, Handler};
 use self::ledger::Ledger;
 use self::limits::{INPUT_BYTES_MAX, Limits};
 use self::net::{Event, Net, Peer};
-use self::stats::{PoolStatistics, Stats};
+use self::stats::Stats;
 use self::tasks::{Fired, Owner, STREAM, TaskCounts, TaskId, TaskView};
 
 /// Connections flushed in a turn after a publish. More are carried on in the next turn, so that a
@@ -123,6 +124,7 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
         let flushed = self.flush_touched();
         self.tell_cancelled();
         self.reap();
+        self.core.frames.free_surplus();
         self.finish_drain();
         if cfg!(debug_assertions) {
             self.audit();
@@ -210,16 +212,6 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
     /// What was taken and given back.
     pub fn ledger(&self) -> &Ledger {
         &self.core.ledger
-    }
-
-    /// What the pool of shared frames holds. Walks it.
-    pub fn frame_statistics(&self) -> PoolStatistics {
-        self.core.frames.statistics()
-    }
-
-    /// What the pool of input buffers holds.
-    pub fn input_statistics(&self) -> PoolStatistics {
-        self.core.inputs.statistics()
     }
 
     /// Tasks by state.

@@ -117,9 +117,9 @@ pub enum NoFrame {
     TooLong(usize),
 }
 
-/// Frames looked at for one to free, each time one is encoded. A burst's surplus is gone after a few
-/// ticks; twice as many would be looked at in vain for longer while slow readers hold them.
-const LOOKS_PER_ENCODING: usize = 16;
+/// Frames looked at for one to free in a turn. A burst's surplus is gone after a few turns; twice as
+/// many would cost twice the time while slow readers hold them all.
+const LOOKS_PER_TURN: usize = 16;
 
 /// Buffers for frames that are published again and again. It knows every frame that it has given
 /// away and that somebody still holds, so it can bound them.
@@ -178,10 +178,8 @@ impl FramePool {
             buffer.bytes = Vec::new();
             return Err(NoFrame::TooLong(length));
         }
-        let frame = frame.clone();
         self.next = index + 1;
-        self.free_surplus();
-        Ok(frame)
+        Ok(frame.clone())
     }
 
     /// A frame that nobody holds: one of those there are, or a new one.
@@ -202,9 +200,9 @@ impl FramePool {
         Some(count)
     }
 
-    /// Frees some of what a burst has left.
-    fn free_surplus(&mut self) {
-        for _ in 0..LOOKS_PER_ENCODING {
+    /// Frees some of what a burst has left. For each turn to call.
+    pub fn free_surplus(&mut self) {
+        for _ in 0..LOOKS_PER_TURN {
             if self.frames.len() <= self.bounds.kept_max {
                 return;
             }
@@ -308,13 +306,12 @@ mod tests {
         let mut pool = pool(100, 2);
         let mut burst: Vec<Frame> = (0..100).map(|_| encode(&mut pool, b"x").unwrap()).collect();
         burst.truncate(10);
-        for _ in 0..100 / LOOKS_PER_ENCODING + 1 {
-            encode(&mut pool, b"x").unwrap();
+        for _ in 0..100 / LOOKS_PER_TURN + 1 {
+            pool.free_surplus();
         }
-        // Those that are held, and the newest, which was held when it was looked at.
-        assert_eq!(pool.frames.len(), 11);
+        assert_eq!(pool.frames.len(), 10);
         drop(burst);
-        encode(&mut pool, b"x").unwrap();
+        pool.free_surplus();
         assert_eq!(pool.frames.len(), 2);
         assert_eq!(pool.statistics().high, 100);
     }

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::mem;
 
-use super::frame::{Frame, Kind};
+use super::frame::{Frame, Kind, OVERHEAD_BYTES};
 use crate::engine::limits::{CHANNELS, EVENTS_MAX, REPLIES_MAX};
 
 /// Slices given to one system call: one begun, one control, [`REPLIES_MAX`] and [`CHANNELS`] make
@@ -55,7 +55,19 @@ struct Events {
     frames: VecDeque<Frame>,
 }
 
+/// Bytes of a gap's frame: what a handler writes around one number.
+const GAP_BYTES_MAX: usize = 160;
+
 impl Outbox {
+    /// Bytes of heap that an outbox takes at most beside its control lane, its answers and the
+    /// frames it shares: the least list of answers, what holds events, a list of them that has grown
+    /// by doubling, and a gap.
+    pub(crate) const MEMORY_CEILING: usize = 4 * size_of::<Frame>()
+        + size_of::<Events>()
+        + 2 * EVENTS_MAX * size_of::<Frame>()
+        + GAP_BYTES_MAX
+        + OVERHEAD_BYTES;
+
     /// Whether everything has been taken by the kernel.
     pub fn is_empty(&self) -> bool {
         self.in_flight.is_none()
@@ -116,7 +128,9 @@ impl Outbox {
         if is_full {
             events.frames.pop_front();
             events.missed += 1;
-            events.gap = Some(gap(events.missed));
+            let gap = gap(events.missed);
+            debug_assert!(gap.len() <= GAP_BYTES_MAX, "a gap of {} bytes", gap.len());
+            events.gap = Some(gap);
         }
         events.frames.push_back(frame);
         is_full
@@ -228,7 +242,6 @@ impl Outbox {
 
 #[cfg(test)]
 mod tests {
-    use super::super::frame::OVERHEAD_BYTES;
     use super::*;
     use proptest::prelude::*;
 
