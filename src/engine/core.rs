@@ -113,11 +113,11 @@ impl Core {
         self.connections.get_mut(slot as usize).expect("the slot was found occupied in this turn")
     }
 
-    /// An open WebSocket that frames may be queued for.
+    /// An open WebSocket that frames may be queued for: one that the handler has not been told the
+    /// end of, and has not asked to close.
     pub(super) fn sendable(&mut self, handle: Handle) -> Option<&mut Connection> {
-        self.get_mut(handle).filter(|connection| {
-            connection.phase() == Phase::Open && connection.close_wanted.is_none()
-        })
+        self.get_mut(handle)
+            .filter(|connection| connection.is_member && connection.close_wanted.is_none())
     }
 
     /// Puts a connection on the ready list, once.

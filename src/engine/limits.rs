@@ -133,6 +133,11 @@ impl Limits {
         self.slots() + self.tasks_max + ENGINE_TASKS
     }
 
+    /// How long a peer may take to answer a ping.
+    pub fn answer_timeout(&self) -> Duration {
+        self.silence_timeout.saturating_sub(self.ping_after)
+    }
+
     /// Descriptors that the connections and `beside` others need.
     pub fn descriptors(&self, beside: usize) -> usize {
         self.slots() + beside

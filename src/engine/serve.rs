@@ -215,9 +215,10 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
             Deadline::Silence => self.doom(slot, CloseReason::Silent),
             Deadline::Close => self.doom(slot, CloseReason::CloseTimeout),
             Deadline::Ping => {
+                let now = self.core.now;
                 let connection = self.core.at(slot);
                 connection.outbox.control().extend_from_slice(&PING);
-                connection.note_pinged();
+                connection.note_pinged(now);
                 self.write_out(slot);
             }
         }

@@ -88,7 +88,8 @@ pub struct Connection {
     pub(crate) owns_tasks: bool,
     /// This connection's next answer may be followed by another request.
     pub(crate) keep_alive: bool,
-    pinged: bool,
+    /// When the ping that is not answered was sent.
+    pinged: Option<Tick>,
     /// The close that the handler has asked for and that is not yet carried out.
     pub(crate) close_wanted: Option<CloseWanted>,
     /// The first cause of the end.
@@ -143,7 +144,7 @@ impl Connection {
             stream: None,
             owns_tasks: false,
             keep_alive: true,
-            pinged: false,
+            pinged: None,
             close_wanted: None,
             cause: None,
             lingered_bytes: 0,
@@ -191,15 +192,15 @@ impl Connection {
     /// Takes note that bytes came from the peer.
     pub(crate) fn note_heard(&mut self, now: Tick) {
         self.heard = now;
-        self.pinged = false;
+        self.pinged = None;
         if self.phase == Phase::Head {
             self.head_begun.get_or_insert(now);
         }
     }
 
     /// Takes note that a ping is on its way.
-    pub(crate) fn note_pinged(&mut self) {
-        self.pinged = true;
+    pub(crate) fn note_pinged(&mut self, now: Tick) {
+        self.pinged = Some(now);
     }
 
     /// Whether any byte of a head has come.
@@ -260,10 +261,11 @@ impl Connection {
                 Some(stall.unwrap_or((self.since + limits.stall_timeout, Deadline::Stall)))
             }
             Phase::Open => {
-                let silence = if self.pinged {
-                    (self.heard + limits.silence_timeout, Deadline::Silence)
-                } else {
-                    (self.heard + limits.ping_after, Deadline::Ping)
+                // From the ping, not from the silence before it: after a pause of the whole host a
+                // peer has its time to answer all the same.
+                let silence = match self.pinged {
+                    Some(pinged) => (pinged + limits.answer_timeout(), Deadline::Silence),
+                    None => (self.heard + limits.ping_after, Deadline::Ping),
                 };
                 Some(stall.filter(|stall| stall.0 <= silence.0).unwrap_or(silence))
             }
@@ -329,10 +331,18 @@ mod tests {
         let (limits, mut connection) = (Limits::default(), connection());
         connection.enter(Phase::Open, seconds(1));
         assert_eq!(connection.deadline(&limits), Some((seconds(31), Deadline::Ping)));
-        connection.note_pinged();
+        connection.note_pinged(seconds(31));
         assert_eq!(connection.deadline(&limits), Some((seconds(46), Deadline::Silence)));
         connection.note_heard(seconds(32));
         assert_eq!(connection.deadline(&limits), Some((seconds(62), Deadline::Ping)));
+    }
+
+    #[test]
+    fn a_ping_that_a_pause_has_made_late_leaves_the_time_to_answer() {
+        let (limits, mut connection) = (Limits::default(), connection());
+        connection.enter(Phase::Open, seconds(1));
+        connection.note_pinged(seconds(3600));
+        assert_eq!(connection.deadline(&limits), Some((seconds(3615), Deadline::Silence)));
     }
 
     #[test]

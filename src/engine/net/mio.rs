@@ -144,10 +144,13 @@ impl Net for MioNet {
     type Stream = MioStream;
 
     fn poll(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<()> {
-        match self.poll.poll(&mut self.events, timeout) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
-            Err(error) => return Err(error),
+        let mut timeout = timeout;
+        while let Err(error) = self.poll.poll(&mut self.events, timeout) {
+            if error.kind() != io::ErrorKind::Interrupted {
+                return Err(error);
+            }
+            // Who was stopped and goes on finds an interruption first, and then what has come.
+            timeout = Some(Duration::ZERO);
         }
         let mut woken = false;
         for event in &self.events {

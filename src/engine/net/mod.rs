@@ -85,7 +85,8 @@ pub trait Net {
     type Stream: Stream;
 
     /// Waits for events until `timeout` (for ever without one) and puts them into `events`, which
-    /// is empty. An interruption by a signal is no error and gives no events.
+    /// is empty. An interruption by a signal is no error: it ends the wait, and what is ready is given all
+    /// the same, because the engine judges by it who has been silent for too long.
     ///
     /// # Errors
     /// When waiting itself has failed: the engine cannot go on.

@@ -10,17 +10,17 @@
 //! after the end, nothing is used after it is closed.
 
 mod pipe;
+mod server;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::io::{self, IoSlice};
+use std::mem;
 use std::rc::Rc;
 use std::time::Duration;
 
 use self::pipe::Pipe;
-use super::{Event, Net, Peer, Stream};
+use super::{Event, Peer};
 use crate::engine::clock::{Clock, Manual, Tick};
-use crate::engine::handle::Slot;
 use crate::engine::random::Random;
 
 /// A client's connection, for as long as the network lives.
@@ -68,6 +68,8 @@ struct State {
     /// Connected and not yet accepted.
     backlog: VecDeque<ClientId>,
     events: Vec<(Tick, Event)>,
+    /// Whose windows are shut for a time.
+    shut: Vec<ClientId>,
     /// The listener has met `WouldBlock`: the next connection is told.
     is_accept_armed: bool,
     is_listening: bool,
@@ -99,6 +101,7 @@ impl SimNet {
             pipes: Vec::new(),
             backlog: VecDeque::new(),
             events: Vec::new(),
+            shut: Vec::new(),
             is_accept_armed: true,
             is_listening: true,
             fingerprint: 0xcbf2_9ce4_8422_2325,
@@ -143,8 +146,7 @@ impl SimNet {
     pub fn take(&self, client: ClientId, length: usize) -> Vec<u8> {
         let mut state = self.state.borrow_mut();
         let pipe = &mut state.pipes[client];
-        let length = length.min(pipe.to_client.len());
-        let taken = pipe.to_client.drain(..length).collect();
+        let taken = pipe.take(length);
         state.note(client);
         taken
     }
@@ -181,6 +183,17 @@ impl SimNet {
     pub fn is_at_end(&self, client: ClientId) -> bool {
         let pipe = &self.state.borrow().pipes[client];
         (pipe.server_ended || pipe.is_closed) && pipe.to_client.is_empty()
+    }
+
+    /// Whether the connection comes from an address that limits by address count.
+    pub fn is_foreign(&self, client: ClientId) -> bool {
+        let peer = self.state.borrow().pipes[client].peer;
+        peer.ip().is_some_and(|address| !address.is_loopback())
+    }
+
+    /// When the server took the connection in.
+    pub fn accepted(&self, client: ClientId) -> Option<Tick> {
+        self.state.borrow().pipes[client].accepted
     }
 
     /// Whether there is something for the client to notice: bytes, the end, or a reset.
@@ -260,17 +273,18 @@ impl State {
 
     /// Opens the windows that were shut until now.
     fn open_windows(&mut self) {
-        for client in 0..self.pipes.len() {
-            if self.pipes[client].is_window_due(self.clock.now()) {
-                self.note(client);
-            }
-        }
+        let now = self.clock.now();
+        let (due, still): (Vec<_>, Vec<_>) = mem::take(&mut self.shut)
+            .into_iter()
+            .partition(|&client| self.pipes[client].is_window_due(now));
+        self.shut = still;
+        due.into_iter().for_each(|client| self.note(client));
     }
 
     /// The next instant at which something happens of itself.
     fn next_due(&self) -> Option<Tick> {
         let events = self.events.iter().map(|(due, _)| *due);
-        let windows = self.pipes.iter().filter_map(Pipe::window_due);
+        let windows = self.shut.iter().filter_map(|&client| self.pipes[client].window_due());
         events.chain(windows).min()
     }
 
@@ -289,173 +303,6 @@ impl State {
             events.push(Event::Connection { slot, readable: true, writable: true });
         }
         events.push(Event::Accept);
-    }
-}
-
-impl Net for SimNet {
-    type Stream = SimStream;
-
-    fn poll(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<()> {
-        let mut state = self.state.borrow_mut();
-        let interrupted = state.faults.interrupted;
-        if state.random.happens(interrupted) {
-            return Ok(());
-        }
-        state.open_windows();
-        if !state.has_due() {
-            let now = state.clock.now();
-            let until = timeout.map(|timeout| now + timeout);
-            let next = [until, state.next_due()].into_iter().flatten().min();
-            let next = next.expect("the world gives a time by which it does something itself");
-            state.clock.advance(next - now);
-            state.open_windows();
-        }
-        let now = state.clock.now();
-        let first = events.len();
-        state.events.retain(|(due, event)| {
-            let is_due = *due <= now;
-            if is_due {
-                events.push(*event);
-            }
-            !is_due
-        });
-        state.add_spurious(events);
-        state.random.shuffle(&mut events[first..]);
-        state.record(b'p', events.len() - first, now.as_nanos() as usize);
-        Ok(())
-    }
-
-    fn accept(&mut self) -> io::Result<(SimStream, Peer)> {
-        let mut state = self.state.borrow_mut();
-        let (interrupted, failing) = (state.faults.interrupted, state.faults.accept_error);
-        if state.backlog.is_empty() {
-            state.is_accept_armed = true;
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        if state.random.happens(interrupted) {
-            return Err(io::ErrorKind::Interrupted.into());
-        }
-        if state.random.happens(failing) {
-            return Err(state.accept_error());
-        }
-        let client = state.backlog.pop_front().expect("somebody waits");
-        state.record(b'a', client, 0);
-        let peer = state.pipes[client].peer;
-        Ok((SimStream { state: Rc::clone(&self.state), client }, peer))
-    }
-
-    fn open(&mut self, stream: &mut SimStream, slot: Slot) -> io::Result<()> {
-        let mut state = self.state.borrow_mut();
-        let failing = state.faults.open_error;
-        if state.random.happens(failing) {
-            state.pipes[stream.client].is_spoilt = true;
-            return Err(io::ErrorKind::OutOfMemory.into());
-        }
-        state.pipes[stream.client].open(slot);
-        state.note(stream.client);
-        Ok(())
-    }
-
-    fn close(&mut self, stream: SimStream) {
-        let mut state = self.state.borrow_mut();
-        state.record(b'c', stream.client, 0);
-        let slot = state.pipes[stream.client].close();
-        // As in a kernel: a descriptor that is closed gives no further events.
-        state.events.retain(
-            |(_, event)| !matches!(event, Event::Connection { slot: of, .. } if Some(*of) == slot),
-        );
-    }
-
-    fn stop_listening(&mut self) {
-        let mut state = self.state.borrow_mut();
-        state.is_listening = false;
-        // As in a kernel: who was not accepted is reset.
-        while let Some(client) = state.backlog.pop_front() {
-            let pipe = &mut state.pipes[client];
-            pipe.is_closed = true;
-            pipe.is_spoilt = true;
-            pipe.reset_client();
-        }
-    }
-}
-
-impl State {
-    /// One of the errors of accept(2). A peer that has gone again leaves the queue by it.
-    fn accept_error(&mut self) -> io::Error {
-        match self.random.below(3) {
-            0 => io::Error::from_raw_os_error(rustix::io::Errno::MFILE.raw_os_error()),
-            1 => io::Error::from_raw_os_error(rustix::io::Errno::NFILE.raw_os_error()),
-            _ => {
-                let client = self.backlog.pop_front().expect("somebody waits");
-                self.pipes[client].is_closed = true;
-                self.pipes[client].is_spoilt = true;
-                self.pipes[client].reset_client();
-                io::ErrorKind::ConnectionAborted.into()
-            }
-        }
-    }
-
-    /// What may befall any attempt to read or write.
-    fn attempt(&mut self, client: ClientId) -> io::Result<()> {
-        assert!(!self.pipes[client].is_closed, "a connection is used after it was closed");
-        if self.random.happens(self.faults.interrupted) {
-            return Err(io::ErrorKind::Interrupted.into());
-        }
-        if self.random.happens(self.faults.reset) {
-            let pipe = &mut self.pipes[client];
-            pipe.is_reset = true;
-            pipe.is_spoilt = true;
-            pipe.reset_client();
-        }
-        match self.pipes[client].is_reset {
-            true => Err(io::ErrorKind::ConnectionReset.into()),
-            false => Ok(()),
-        }
-    }
-}
-
-impl Stream for SimStream {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut state = self.state.borrow_mut();
-        state.attempt(self.client)?;
-        let mut length = buffer.len().min(state.pipes[self.client].to_server.len());
-        let short = state.faults.short_read;
-        if length > 1 && state.random.happens(short) {
-            length = 1 + state.random.below(length);
-        }
-        state.record(b'r', self.client, length);
-        state.pipes[self.client].read(&mut buffer[..length])
-    }
-
-    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        let mut state = self.state.borrow_mut();
-        state.attempt(self.client)?;
-        let zero_window = state.faults.zero_window;
-        if state.random.happens(zero_window) {
-            let until = state.clock.now() + state.delay();
-            state.pipes[self.client].shut_window(until);
-        }
-        let offered: usize = slices.iter().map(|slice| slice.len()).sum();
-        let mut length = offered.min(state.pipes[self.client].room(state.clock.now()));
-        let short = state.faults.short_write;
-        if length > 1 && state.random.happens(short) {
-            length = 1 + state.random.below(length);
-        }
-        state.record(b'w', self.client, length);
-        let written = state.pipes[self.client].write(slices, length);
-        state.note(self.client);
-        written
-    }
-
-    fn shutdown_write(&mut self) -> io::Result<()> {
-        let mut state = self.state.borrow_mut();
-        state.record(b's', self.client, 0);
-        let pipe = &mut state.pipes[self.client];
-        if pipe.is_reset {
-            return Err(io::ErrorKind::NotConnected.into());
-        }
-        pipe.server_ended = true;
-        Ok(())
     }
 }
 

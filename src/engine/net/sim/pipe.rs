@@ -5,7 +5,8 @@
 //! closing, destroys what the other end has not yet read.
 
 use std::collections::VecDeque;
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, Read};
+use std::mem;
 
 use crate::engine::clock::Tick;
 use crate::engine::handle::Slot;
@@ -20,6 +21,7 @@ pub(super) struct Pipe {
     window_bytes: usize,
     /// Shut until then, however much room there is.
     shut_until: Option<Tick>,
+    pub(super) accepted: Option<Tick>,
     /// Under which name it is registered, once it is.
     slot: Option<Slot>,
     is_read_armed: bool,
@@ -48,6 +50,7 @@ impl Pipe {
             to_client: VecDeque::new(),
             window_bytes,
             shut_until: None,
+            accepted: None,
             slot: None,
             is_read_armed: false,
             is_write_armed: false,
@@ -92,13 +95,14 @@ impl Pipe {
         }
     }
 
-    pub(super) fn shut_window(&mut self, until: Tick) {
-        self.shut_until = Some(until);
+    /// Shuts the window; says whether it was not shut before.
+    pub(super) fn shut_window(&mut self, until: Tick) -> bool {
+        self.shut_until.replace(until).is_none()
     }
 
-    /// When the window opens, if the server waits for it.
+    /// When the window opens.
     pub(super) fn window_due(&self) -> Option<Tick> {
-        self.shut_until.filter(|_| self.is_write_armed && !self.is_closed)
+        self.shut_until
     }
 
     /// Whether the window opens now; it does so once.
@@ -110,16 +114,19 @@ impl Pipe {
         is_due
     }
 
+    /// Takes bytes out at the client's end.
+    pub(super) fn take(&mut self, length: usize) -> Vec<u8> {
+        let rest = self.to_client.split_off(length.min(self.to_client.len()));
+        mem::replace(&mut self.to_client, rest).into()
+    }
+
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if buffer.is_empty() && !self.client_ended {
             self.is_read_armed = true;
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let length = buffer.len();
-        for (place, byte) in buffer.iter_mut().zip(self.to_server.drain(..length)) {
-            *place = byte;
-        }
-        Ok(length)
+        // A deque of bytes is a reader of itself.
+        self.to_server.read(buffer)
     }
 
     pub(super) fn write(&mut self, slices: &[IoSlice<'_>], length: usize) -> io::Result<usize> {
@@ -133,8 +140,12 @@ impl Pipe {
             self.is_write_armed = true;
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let bytes = slices.iter().flat_map(|slice| slice.iter().copied());
-        self.to_client.extend(bytes.take(length));
+        let mut left = length;
+        for slice in slices {
+            let taken = left.min(slice.len());
+            self.to_client.extend(&slice[..taken]);
+            left -= taken;
+        }
         Ok(length)
     }
 

@@ -1,4 +1,7 @@
+use std::io::{self, IoSlice};
+
 use super::*;
+use crate::engine::net::{Net, Stream};
 
 fn net(faults: Faults) -> (SimNet, Manual) {
     let clock = Manual::new();

@@ -1,0 +1,222 @@
+//! The handler that the simulation runs: it does all that a handler can do, and holds the engine to
+//! what it promises handlers.
+//!
+//! Every open WebSocket gets a numbered state each tick, a second one each fifth tick, and numbered
+//! events now and then. A client's words order replies, a task, a flood or a close. What has ended
+//! is poked at later: nothing may come of it.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use vitald::engine::connection::CloseReason;
+use vitald::engine::connection::frame::{Frame, Kind};
+use vitald::engine::connection::head::Request;
+use vitald::engine::connection::response::Response;
+use vitald::engine::handle::Handle;
+use vitald::engine::handler::{Answer, Cancel, Context, Handler, Message};
+use vitald::engine::random::Random;
+use vitald::engine::tasks::{Owner, Run, TaskId};
+
+/// The code and the words with which a client that asks for it is closed.
+pub const CLOSE_CODE: u16 = 4000;
+
+/// Handles that have ended and are still poked at.
+const STALE_MAX: usize = 8;
+
+/// Bytes of each reply to `flood`: three of them are under half of what may wait.
+const FLOOD_BYTES: usize = 2000;
+
+pub struct Show {
+    interval: Duration,
+    /// Draws when events come and how long states are.
+    random: Random,
+    open: Vec<Handle>,
+    stale: VecDeque<Handle>,
+    tick: Option<TaskId>,
+    /// A task of a client's, and whose it is.
+    owned: Vec<(TaskId, Handle)>,
+    winding_down: Vec<TaskId>,
+    pub sequence: u64,
+    pub event: u64,
+    pub opened: u64,
+    pub closed: u64,
+    /// Runs of clients' tasks.
+    pub ran: u64,
+    /// Replies that were too much: what the input pool cannot hold back is answered at once.
+    pub refused: u64,
+}
+
+impl Show {
+    pub fn new(interval: Duration, random: Random) -> Show {
+        Show {
+            interval,
+            random,
+            open: Vec::new(),
+            stale: VecDeque::new(),
+            tick: None,
+            owned: Vec::new(),
+            winding_down: Vec::new(),
+            sequence: 0,
+            event: 0,
+            opened: 0,
+            closed: 0,
+            ran: 0,
+            refused: 0,
+        }
+    }
+
+    fn tick(&mut self, context: &mut Context<'_>, run: Run) {
+        self.sequence += 1 + run.skipped;
+        let state = self.state(context, "metrics");
+        let slow = self.sequence.is_multiple_of(5).then(|| self.state(context, "slow"));
+        for &handle in &self.open {
+            context.publish(handle, 0, state.clone());
+            if let Some(slow) = &slow {
+                context.publish(handle, 1, slow.clone());
+            }
+        }
+        if self.random.below(4) == 0 {
+            self.announce(context);
+        }
+        self.poke(context);
+        for task in std::mem::take(&mut self.winding_down) {
+            context.end(task);
+        }
+    }
+
+    fn state(&mut self, context: &mut Context<'_>, kind: &str) -> Frame {
+        let padding = "x".repeat(self.random.below(300));
+        let sequence = self.sequence;
+        encode(context, &format!(r#"{{"type":"{kind}","n":{sequence},"padding":"{padding}"}}"#))
+    }
+
+    fn announce(&mut self, context: &mut Context<'_>) {
+        // Sometimes more at once than any outbox holds.
+        let count = if self.random.below(8) == 0 { 20 } else { 1 };
+        for _ in 0..count {
+            self.event += 1;
+            let event = encode(context, &format!(r#"{{"type":"event","n":{}}}"#, self.event));
+            for &handle in &self.open {
+                context.event(handle, event.clone(), |missed| {
+                    text(&format!(r#"{{"type":"gap","n":{missed}}}"#))
+                });
+            }
+        }
+    }
+
+    /// Nothing can be done to what has ended, whoever has its place now.
+    fn poke(&mut self, context: &mut Context<'_>) {
+        for &handle in &self.stale {
+            let poison = text("poison");
+            assert!(!context.reply(handle, poison.clone()), "a reply to what has ended");
+            assert!(!context.publish(handle, 0, poison.clone()), "state for what has ended");
+            assert!(!context.event(handle, poison.clone(), |_| poison), "an event for it");
+            context.close(handle, CLOSE_CODE, "poison", CloseReason::Closed);
+            let owner = Owner::Connection(handle);
+            if let Some(task) = context.spawn_after("poison", owner, Duration::from_secs(1)) {
+                assert!(context.peer(handle).is_some(), "a task for what has ended");
+                context.end(task);
+            }
+        }
+    }
+
+    fn say(&mut self, context: &mut Context<'_>, handle: Handle, words: &str) {
+        match words {
+            "close" => context.close(handle, CLOSE_CODE, "as you wish", CloseReason::Closed),
+            "task" => {
+                let (owner, first) = (Owner::Connection(handle), context.now() + self.interval / 3);
+                let task = context.spawn_every("chore", owner, first, self.interval / 3);
+                self.owned.extend(task.map(|task| (task, handle)));
+            }
+            "flood" => {
+                let words = "f".repeat(FLOOD_BYTES);
+                for _ in 0..3 {
+                    let frame = text(&format!(r#"{{"type":"flood","words":"{words}"}}"#));
+                    self.refused += u64::from(!context.reply(handle, frame));
+                }
+            }
+            number => {
+                let frame = text(&format!(r#"{{"type":"said","n":{number}}}"#));
+                self.refused += u64::from(!context.reply(handle, frame));
+            }
+        }
+    }
+}
+
+impl Handler for Show {
+    fn start(&mut self, context: &mut Context<'_>) {
+        let (first, interval) = (context.now() + self.interval, self.interval);
+        self.tick = context.spawn_every("tick", Owner::Handler, first, interval);
+    }
+
+    fn request(&mut self, _: &mut Context<'_>, _: Handle, request: &Request<'_>) -> Answer {
+        match request.path() {
+            "/ws" => Answer::Upgrade { protocol: None },
+            path => Answer::Respond(Response::text(200, path)),
+        }
+    }
+
+    fn open(&mut self, context: &mut Context<'_>, handle: Handle, _: &Request<'_>) {
+        assert!(!self.open.contains(&handle), "it opens once");
+        self.open.push(handle);
+        self.opened += 1;
+        assert!(context.reply(handle, text(r#"{"type":"hello"}"#)));
+    }
+
+    fn message(&mut self, context: &mut Context<'_>, handle: Handle, message: Message<'_>) {
+        assert!(self.open.contains(&handle), "a message from what is not open");
+        match message {
+            Message::Text(words) => self.say(context, handle, words),
+            Message::Binary(bytes) => {
+                let frame = Frame::new(Kind::Binary, |out| out.extend_from_slice(bytes));
+                context.reply(handle, frame);
+            }
+        }
+    }
+
+    fn closed(&mut self, context: &mut Context<'_>, handle: Handle, _: CloseReason) {
+        let position = self.open.iter().position(|open| *open == handle);
+        self.open.swap_remove(position.expect("what closes was open, and closes once"));
+        self.closed += 1;
+        assert!(!context.reply(handle, text("late")), "nothing can be sent to it now");
+        self.stale.push_back(handle);
+        if self.stale.len() > STALE_MAX {
+            self.stale.pop_front();
+        }
+    }
+
+    fn task(&mut self, context: &mut Context<'_>, run: Run) {
+        if self.tick == Some(run.id) {
+            return self.tick(context, run);
+        }
+        let owner = self.owned.iter().find(|(task, _)| *task == run.id);
+        let (_, handle) = owner.expect("only what was spawned runs, and not after its end");
+        assert!(context.peer(*handle).is_some(), "a task runs on after its connection's end");
+        self.ran += 1;
+    }
+
+    fn cancel(&mut self, _: &mut Context<'_>, task: TaskId) -> Cancel {
+        self.owned.retain(|(owned, _)| *owned != task);
+        match self.random.below(8) {
+            // Winds down until the next tick, which may be later than it has.
+            0 => {
+                self.winding_down.push(task);
+                Cancel::Wait
+            }
+            _ => Cancel::Done,
+        }
+    }
+
+    fn forced(&mut self, _: &mut Context<'_>, task: TaskId) {
+        self.winding_down.retain(|waiting| *waiting != task);
+    }
+}
+
+fn text(words: &str) -> Frame {
+    Frame::new(Kind::Text, |out| out.extend_from_slice(words.as_bytes()))
+}
+
+fn encode(context: &mut Context<'_>, words: &str) -> Frame {
+    let frame = context.encode(Kind::Text, |out| out.extend_from_slice(words.as_bytes()));
+    frame.expect("there is room for what waits and what is begun")
+}

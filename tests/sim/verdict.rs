@@ -1,0 +1,158 @@
+//! What each connection is held to: while it lasts, and when it is over.
+//!
+//! A network that makes up a reset or cannot register a connection, and a clock that jumps, excuse
+//! what follows from them and nothing else. Whoever is turned away for lack of room must have been
+//! told so, unless its address has had more than its share.
+
+use std::time::Duration;
+
+use vitald::engine::clock::{Clock, Tick};
+use vitald::engine::ledger::Resource;
+
+use super::client::{Client, Expectation, Reading};
+use super::show::CLOSE_CODE;
+use super::{GRANULES, World};
+
+impl World {
+    /// What the network may add to any wait.
+    fn slack(&self, client: &Client) -> Duration {
+        GRANULES + 4 * self.options.faults.delay_max + client.jumped
+    }
+
+    /// Nobody holds a connection for longer than its model may.
+    pub(super) fn check_deadline(&self, client: &Client) {
+        let (Some(within), Some(accepted)) =
+            (client.plan.ends_within, self.net.accepted(client.id))
+        else {
+            return;
+        };
+        if self.net.is_closed(client.id) {
+            return;
+        }
+        let held = self.clock.now().since(accepted);
+        let limit = within + self.slack(client);
+        assert!(
+            held <= limit,
+            "{} holds its connection for {held:?}: {client:?}",
+            client.plan.model
+        );
+    }
+
+    /// A good subscriber's newest state is at most one interval old.
+    pub(super) fn check_freshness(&self, client: &Client) {
+        let is_good = matches!(client.plan.expectation, Expectation::Subscriber(_));
+        let (true, Some(opened)) = (is_good, client.opened_at) else { return };
+        let is_over = client.is_leaving() || client.is_drained || client.is_done();
+        if is_over || self.net.is_closed(client.id) || self.net.is_spoilt(client.id) {
+            return;
+        }
+        let newest = client.hearing.state_at.unwrap_or(opened).max(opened);
+        let age = self.clock.now().since(newest);
+        // One window may be shut behind another, for each piece of a frame.
+        let limit = self.options.interval + GRANULES + 40 * self.options.faults.delay_max;
+        let limit = limit + client.jumped;
+        let (id, hearing) = (client.id, &client.hearing);
+        assert!(age <= limit, "client {id} hears nothing new for {age:?}: {hearing:?}");
+    }
+
+    /// Judges a connection that is over for its client.
+    pub(super) fn judge(&self, client: &Client) {
+        let (plan, hearing) = (&client.plan, &client.hearing);
+        if client.is_gone || self.net.is_spoilt(client.id) {
+            return;
+        }
+        let who = format!("{} (client {})", plan.model, client.id);
+        if !client.jumped.is_zero() {
+            return self.judge_jumped(client, &who);
+        }
+        if matches!(plan.reading, Reading::Never) || self.net.accepted(client.id).is_none() {
+            return;
+        }
+        if hearing.was_refused_with(503) || self.is_turned_away_unheard(client) {
+            return;
+        }
+        if client.is_drained {
+            return self.judge_drained(client, &who);
+        }
+        self.judge_age(client, &who);
+        match &plan.expectation {
+            // Who may be dropped may be cut off.
+            Expectation::Anything => return,
+            Expectation::Silence => assert!(is_unheard(client), "{who} was to hear nothing"),
+            Expectation::Answers(bodies) => {
+                let heard = hearing.bodies();
+                // Without a buffer for what follows a request, its answer is the last and says so.
+                let inputs = self.engine.ledger().row(Resource::Input);
+                let had_no_room = inputs.high == self.options.limits.inputs_max as u64;
+                let is_cut = hearing.is_last && had_no_room;
+                let is_right = heard == *bodies || (is_cut && bodies.starts_with(&heard));
+                assert!(is_right, "{who} heard {heard:?} for {bodies:?}");
+            }
+            Expectation::Refusal(statuses) => {
+                let is_told = statuses.iter().any(|status| hearing.was_refused_with(*status));
+                assert!(is_told, "{who} was not told why: {hearing:?}");
+            }
+            Expectation::Close(codes) => {
+                let is_told = hearing.close_code.is_some_and(|code| codes.contains(&code));
+                assert!(is_told, "{who} was not told why: {hearing:?}");
+            }
+            Expectation::Subscriber(said) => self.judge_subscriber(client, said, &who),
+        }
+        // A WebSocket whose client says its end without a close frame is over at once.
+        let has_left = hearing.is_open && hearing.close_code.is_none() && client.is_leaving();
+        assert!(has_left || !hearing.is_mid_speech(), "{who} was cut off: {hearing:?}");
+    }
+
+    fn judge_subscriber(&self, client: &Client, said: &[u64], who: &str) {
+        let hearing = &client.hearing;
+        let leaves = client.is_leaving();
+        assert!(hearing.is_open || leaves, "{who} was not let in: {hearing:?}");
+        let asked_for = hearing.close_code == Some(CLOSE_CODE);
+        assert!(leaves || asked_for, "{who} was thrown out: {hearing:?}");
+        if self.engine.handler().refused == 0 {
+            // One that ends its connection may have gone before its last answers.
+            let heard = &hearing.said;
+            assert!(said.starts_with(heard), "{who} said {said:?} and heard {heard:?}");
+            let is_orderly = hearing.close_code.is_some();
+            assert!(!is_orderly || heard == said, "{who} said {said:?} and heard {heard:?}");
+        }
+    }
+
+    /// A pause of the whole host is not held against a subscriber who was settled.
+    fn judge_jumped(&self, client: &Client, who: &str) {
+        let is_good = matches!(client.plan.expectation, Expectation::Subscriber(_));
+        let is_prompt = self.options.faults.delay_max.is_zero();
+        if is_good && is_prompt && client.is_settled {
+            let hearing = &client.hearing;
+            let is_told = matches!(hearing.close_code, Some(CLOSE_CODE | 1001));
+            assert!(client.is_leaving() || is_told, "{who} was thrown out by a pause: {hearing:?}");
+        }
+    }
+
+    /// Who was there when the drain began is told so, if there was anything to tell.
+    fn judge_drained(&self, client: &Client, who: &str) {
+        let hearing = &client.hearing;
+        let is_good = matches!(client.plan.expectation, Expectation::Subscriber(_));
+        if is_good && client.opened_at.is_some() && !client.is_leaving_before_drain() {
+            let code = hearing.close_code;
+            assert!(code == Some(1001) || code == Some(CLOSE_CODE), "{who} heard {hearing:?}");
+        }
+    }
+
+    /// What may last must last.
+    fn judge_age(&self, client: &Client, who: &str) {
+        let accepted = self.net.accepted(client.id).unwrap_or(Tick::ZERO);
+        let age = self.clock.now().since(accepted);
+        assert!(age >= client.plan.lasts, "{who} was ended after {age:?}: {client:?}");
+    }
+
+    /// Whether an address that has had its share was closed without a word.
+    fn is_turned_away_unheard(&self, client: &Client) -> bool {
+        is_unheard(client) && self.net.is_foreign(client.id)
+    }
+}
+
+fn is_unheard(client: &Client) -> bool {
+    let hearing = &client.hearing;
+    hearing.answers.is_empty() && !hearing.is_open && !hearing.is_mid_speech()
+}
