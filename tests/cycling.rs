@@ -5,11 +5,10 @@
 //! `VITALD_CYCLES` is the number of connections in each way, 20000 if it is not set.
 //!
 //! Equal means equal. What could differ is warmed up or bounded: each way runs once before the
-//! baseline, with as many connections at a time as later, so that the list of members has grown and
-//! the pool has an input buffer for each half head; one frame is pooled, which the first tick with a
-//! subscriber makes; and the hello that is kept for the next reader is dropped before each look
-//! (`settle`). The source gives one sample again and again: a mount that comes or a number that
-//! grows longer would be the host's doing.
+//! baseline, with as many connections at a time as later, so that the list of members has grown; one
+//! frame is kept, which the first tick with a subscriber makes; and the hello that is kept for the
+//! next reader is dropped before each look (`settle`). The source gives one sample again and again:
+//! a mount that comes or a number that grows longer would be the host's doing.
 
 #![cfg(target_os = "linux")]
 #![allow(unsafe_code, reason = "an allocator that counts can only be written with it")]
@@ -268,7 +267,8 @@ fn connections_that_end_in_any_way_leave_nothing_behind() {
     log::set_max_level(log::LevelFilter::Warn);
     let limits = Limits {
         connections_max: 128,
-        frames_max: 1,
+        shared_bytes_max: 128 << 10,
+        frames_kept_max: 1,
         stall_timeout: Duration::from_millis(20),
         close_timeout: Duration::from_millis(500),
         ..Limits::default()

@@ -48,9 +48,8 @@ impl Handler for Probe {
         match message {
             Message::Text("close") => context.close(handle, 1000, "bye", CloseReason::Closed),
             Message::Text("publish") => {
-                let frame =
-                    context.frames().encode(Kind::Text, |out| out.resize(out.len() + 1000, b'x'));
-                context.publish(handle, 0, frame);
+                let frame = context.encode(Kind::Text, |out| out.resize(out.len() + 1000, b'x'));
+                context.publish(handle, 0, frame.expect("there is room"));
             }
             Message::Text("flood") => {
                 let frame = Frame::new(Kind::Text, |out| out.resize(out.len() + 100_000, b'x'));

@@ -65,7 +65,8 @@ impl Handler for Ticker {
     fn task(&mut self, context: &mut Context<'_>, _: Run) {
         self.tick += 1;
         let text = format!("{:0PAYLOAD_BYTES$}", self.tick);
-        let frame = context.frames().encode(Kind::Text, |bytes| bytes.extend(text.bytes()));
+        let frame = context.encode(Kind::Text, |bytes| bytes.extend(text.bytes()));
+        let frame = frame.expect("it is short, and few are held");
         for viewer in &self.viewers {
             context.publish(*viewer, 0, frame.clone());
         }

@@ -6,6 +6,7 @@
 //! so joining and leaving take constant time. The tables have fixed bounds.
 
 use crate::engine::handle::Handle;
+use crate::engine::limits::Limits;
 use crate::metrics::selection::Selection;
 
 use super::protocol::{DEFAULT_SUBSCRIPTION, ErrorCode, Refusal, SUBSCRIPTIONS_MAX};
@@ -22,6 +23,15 @@ pub struct Terms {
     pub selection: Selection,
     /// Base ticks from one message to the next.
     pub divisor: u32,
+}
+
+impl Terms {
+    /// Bytes of heap that terms take at most which one message has asked for. The shortest path of a
+    /// row has ten bytes with its quotes and comma and is kept as a text and a mask, in a list that
+    /// grows by doubling: 64 bytes for ten, and the text.
+    pub fn bytes_max(message_bytes_max: usize) -> usize {
+        8 * message_bytes_max + 512
+    }
 }
 
 /// Subscriptions that are served by one encoding.
@@ -48,6 +58,8 @@ pub struct Member {
 struct Place {
     class: usize,
     position: usize,
+    /// The subscriber knows that the class's messages are too long to be sent.
+    is_told: bool,
 }
 
 /// What is kept for each connection that may subscribe.
@@ -73,6 +85,15 @@ impl Hub {
         }
     }
 
+    /// Bytes that a hub takes at most under `limits`, whatever its subscribers ask for.
+    pub fn memory_ceiling(limits: &Limits) -> usize {
+        // A list of members grows by doubling, and each connection may be in it.
+        let members = 2 * limits.connections_max * size_of::<Member>();
+        let class =
+            size_of::<Option<Class>>() + Terms::bytes_max(limits.message_bytes_max) + members;
+        CLASSES_MAX * class + limits.slots() * size_of::<Subscriber>()
+    }
+
     /// Enters a subscription, in place of one with the same name. Gives its channel; what still
     /// waits there is for the caller to retract.
     ///
@@ -93,6 +114,8 @@ impl Hub {
         if place.is_none_or(|place| place.class != class) {
             self.leave(handle, channel);
             self.join(handle, channel, class);
+        } else if let Some(place) = &mut self.subscribers[handle.slot()].places[channel] {
+            place.is_told = false;
         }
         Ok(channel)
     }
@@ -118,6 +141,20 @@ impl Hub {
         let due =
             classes.filter(move |class| sequence % u64::from(class.terms.divisor) == class.phase);
         due.map(|class| (&class.terms, &class.members[..]))
+    }
+
+    /// The name of a subscription whose holder does not know that its messages are too long.
+    pub fn untold(&self, member: Member) -> Option<&str> {
+        let place = self.subscribers[member.handle.slot()].places[member.channel]?;
+        let class = self.classes[place.class].as_ref().filter(|_| !place.is_told)?;
+        Some(&class.terms.sub)
+    }
+
+    /// Remembers that a subscription's holder has been told.
+    pub fn set_told(&mut self, member: Member) {
+        if let Some(place) = &mut self.subscribers[member.handle.slot()].places[member.channel] {
+            place.is_told = true;
+        }
     }
 
     /// Subscriptions in all.
@@ -174,7 +211,7 @@ impl Hub {
 
     fn join(&mut self, handle: Handle, channel: usize, class: usize) {
         let members = &mut self.classes[class].as_mut().expect("a class that was found").members;
-        let place = Place { class, position: members.len() };
+        let place = Place { class, position: members.len(), is_told: false };
         members.push(Member { handle, channel });
         self.subscribers[handle.slot()].places[channel] = Some(place);
     }
@@ -185,7 +222,8 @@ impl Hub {
         let left = class.members.swap_remove(place.position);
         assert!(left == Member { handle, channel }, "a subscriber knows its own place");
         if let Some(moved) = class.members.get(place.position) {
-            self.subscribers[moved.handle.slot()].places[moved.channel] = Some(place);
+            let moved = self.subscribers[moved.handle.slot()].places[moved.channel].as_mut();
+            moved.expect("a member has a place").position = place.position;
         } else if class.members.is_empty() && !is_standing(&class.terms) {
             self.classes[place.class] = None;
         }

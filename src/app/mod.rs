@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime};
 
 use self::access::Access;
 use self::assets::PAGE;
-use self::hub::{Hub, Terms};
+use self::hub::{Hub, Member, Terms};
 use self::protocol::{
     DEFAULT_SUBSCRIPTION, ErrorCode, ErrorMessage, Hello, Metrics, Pong, Refusal, Subscribed,
     Unsubscribed, write_json,
@@ -25,11 +25,12 @@ use self::routes::{HistoryQuery, Route};
 use self::self_metrics::SelfMetrics;
 use crate::engine::clock::Tick;
 use crate::engine::connection::CloseReason;
-use crate::engine::connection::frame::{Frame, Kind};
+use crate::engine::connection::frame::{Frame, Kind, NoFrame, OVERHEAD_BYTES};
 use crate::engine::connection::head::Request;
 use crate::engine::connection::response::Response;
 use crate::engine::handle::Handle;
 use crate::engine::handler::{Answer, Context, Handler, Message};
+use crate::engine::limits::Limits;
 use crate::engine::net::Peer;
 use crate::engine::tasks::{Owner, Run, TaskId};
 use crate::metrics::MetricsService;
@@ -100,12 +101,36 @@ impl App {
         let wall_ms = unix_ms(context.wall());
         self.metrics.tick(context.instant().since_origin(), wall_ms, self.sequence);
         let snapshot = self.metrics.latest();
+        let mut without: Vec<Member> = Vec::new();
         for (Terms { sub, selection, .. }, members) in self.hub.due(self.sequence) {
             let metrics = Metrics { snapshot, sequence: self.sequence, sub, selection };
-            let frame = context.frames().encode(Kind::Text, |out| write_json(&metrics, out));
-            for member in members {
-                context.publish(member.handle, member.channel, frame.clone());
+            match context.encode(Kind::Text, |out| write_json(&metrics, out)) {
+                Ok(frame) => {
+                    for member in members {
+                        context.publish(member.handle, member.channel, frame.clone());
+                    }
+                }
+                Err(NoFrame::TooLong(_)) => without.extend_from_slice(members),
+                // The engine has counted it. Members keep what waits for them, and get the next.
+                Err(NoFrame::Full) => {}
             }
+        }
+        for member in without {
+            self.tell_too_long(context, member);
+        }
+    }
+
+    /// Tells a subscriber, once, that its samples are too long to be sent. They come as soon as they
+    /// are not.
+    fn tell_too_long(&mut self, context: &mut Context<'_>, member: Member) {
+        let Some(sub) = self.hub.untold(member) else { return };
+        let bytes_max = context.limits().shared_bytes_max;
+        let message = format_args!(
+            "samples of subscription {sub:?} have more than {bytes_max} bytes; name fewer topics"
+        );
+        let refusal = Refusal::new(ErrorCode::Limit, message);
+        if reply(context, member.handle, &ErrorMessage::new(&refusal, None)) {
+            self.hub.set_told(member);
         }
     }
 
@@ -168,7 +193,7 @@ impl App {
         let frame = self.cache.snapshot.take();
         let frame =
             frame.unwrap_or_else(|| Frame::new(Kind::Plain, |out| write_json(&self.newest(), out)));
-        self.cache.snapshot = Some(frame.clone());
+        self.cache.snapshot = kept(&frame, context.limits());
         json(frame)
     }
 
@@ -208,7 +233,7 @@ impl App {
         }
         let frame = self.cache.hello.take();
         let frame = frame.unwrap_or_else(|| self.encode_hello(Some(self.metrics.history())));
-        self.cache.hello = Some(frame.clone());
+        self.cache.hello = kept(&frame, context.limits());
         frame
     }
 
@@ -282,6 +307,21 @@ impl App {
 }
 
 impl Handler for App {
+    /// The sample, and what the sources need to read it, are as large as the host, and not in it.
+    fn memory_ceiling(&self, limits: &Limits) -> usize {
+        // Who gets what.
+        Hub::memory_ceiling(limits)
+            // How many messages each connection has sent.
+            + limits.slots() * size_of::<Rate>()
+            // The snapshot and the hello that are kept between two ticks.
+            + 2 * (limits.reply_bytes_max + OVERHEAD_BYTES)
+            // The last ten minutes.
+            + self.metrics.history().memory_ceiling()
+            // A message that is being read: the shortest path, six bytes with its quotes and comma,
+            // is a text in a list that grows by doubling; what comes of it; and the same in answer.
+            + 32 * limits.message_bytes_max
+    }
+
     fn start(&mut self, context: &mut Context<'_>) {
         // A first sample at once, so that the first page is not empty; rates need a second one.
         let now = context.now();
@@ -348,8 +388,13 @@ impl Handler for App {
     }
 }
 
-fn reply(context: &mut Context<'_>, handle: Handle, message: &impl serde::Serialize) {
-    context.reply(handle, Frame::new(Kind::Text, |out| write_json(message, out)));
+fn reply(context: &mut Context<'_>, handle: Handle, message: &impl serde::Serialize) -> bool {
+    context.reply(handle, Frame::new(Kind::Text, |out| write_json(message, out)))
+}
+
+/// A frame to be kept for the next reader, if it can be sent at all.
+fn kept(frame: &Frame, limits: &Limits) -> Option<Frame> {
+    (frame.len() <= limits.reply_bytes_max).then(|| frame.clone())
 }
 
 fn json(body: Frame) -> Response {

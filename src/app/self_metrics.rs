@@ -16,7 +16,7 @@ use super::json;
 use super::protocol::write_json;
 use super::unix_ms;
 use crate::engine::clock::Tick;
-use crate::engine::connection::frame::{Frame, Kind, PoolStatistics};
+use crate::engine::connection::frame::{Frame, Kind};
 use crate::engine::connection::response::Response;
 use crate::engine::connection::{CloseReason, State};
 use crate::engine::handle::Handle;
@@ -24,6 +24,7 @@ use crate::engine::handler::Context;
 use crate::engine::histogram::Histogram;
 use crate::engine::ledger::{RESOURCES, Resource, Row};
 use crate::engine::net::Peer;
+use crate::engine::stats::PoolStatistics;
 use crate::engine::tasks::TaskCounts;
 use crate::engine::view::ConnectionView;
 

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::App;
 use super::access::Access;
+use super::hub::CLASSES_MAX;
 use crate::config::{Config, Listen};
 use crate::engine::clock::Monotonic;
 use crate::engine::descriptors::reserve_descriptors;
@@ -75,7 +76,8 @@ impl Server {
     pub fn bind(config: &Config) -> Result<Server, Error> {
         config.check().map_err(Error::Config)?;
         let wanted = resolve(config)?;
-        let limits = Limits { connections_max: config.connections_max, ..Limits::default() };
+        let connections_max = config.connections_max;
+        let limits = Limits { connections_max, classes_max: CLASSES_MAX, ..Limits::default() };
         let needed = limits.descriptors(DESCRIPTORS_BESIDE);
         reserve_descriptors(needed).map_err(Error::Descriptors)?;
         let mut net = MioNet::new().map_err(Error::Poll)?;
@@ -88,17 +90,18 @@ impl Server {
             addresses.push(bound);
         }
         let slots = limits.slots();
-        log::info!(
-            "limits connections_max={} memory_ceiling_bytes={}",
-            limits.connections_max,
-            limits.memory_ceiling(),
-        );
         let metrics = MetricsService::for_this_host(config.interval);
         let machine = metrics.facts().name.clone();
         let access = Access::new(&config.allow_hosts, &config.allow_origins, machine.as_deref());
         let app = App::new(metrics, access, slots);
         let engine = Engine::with_parts(limits, net, Monotonic::new(), app);
-        Ok(Server { engine: engine.map_err(Error::Config)?, addresses })
+        let engine = engine.map_err(Error::Config)?;
+        log::info!(
+            "limits connections_max={} memory_ceiling_bytes={}",
+            config.connections_max,
+            engine.memory_ceiling(),
+        );
+        Ok(Server { engine, addresses })
     }
 
     /// The addresses as they were bound: with the port that was free where port 0 was asked for.

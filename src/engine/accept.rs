@@ -5,6 +5,11 @@
 //! told 503. Beyond those an address that is over its share is closed without a word, and everybody
 //! else waits in the kernel's queue, as while the system has no descriptors: no busy loop, no
 //! growth.
+//!
+//! Some servers keep a descriptor in reserve for that case, to take a peer in with and close it at
+//! once. It is not needed here and serves nobody better: Linux looks for a descriptor before it takes
+//! a peer off the queue, so none is lost; the edge that told of it is remembered, so none is forgotten;
+//! and who waits is served as soon as there is room, where a reserve would turn it away.
 
 use std::io;
 use std::time::Duration;

@@ -42,6 +42,13 @@ impl Addresses {
         Addresses { counts: HashMap::with_capacity(2 * slots) }
     }
 
+    /// Bytes that the table takes at most: it has a power of two of places, of which seven in eight
+    /// are used, and a byte beside each.
+    pub(super) fn memory_bytes(slots: usize) -> usize {
+        let places = (2 * slots * 8 / 7 + 1).next_power_of_two().max(16);
+        places * (size_of::<(Key, u32)>() + 1) + 16
+    }
+
     /// Counts a connection; gives how many its address has now, 0 if it is exempt.
     pub(super) fn add(&mut self, peer: &Peer) -> usize {
         let Some(key) = Key::of(peer) else { return 0 };

@@ -11,12 +11,12 @@ use slab::Slab;
 
 use super::addresses::Addresses;
 use super::clock::Tick;
-use super::connection::frame::FramePool;
-use super::connection::websocket::WebSocket;
+use super::connection::frame::{FramePool, NoFrame, PoolBounds};
 use super::connection::{Connection, Phase};
 use super::handle::{Handle, Slot};
+use super::inputs::{Input, Inputs};
 use super::ledger::{Ledger, Resource, ensure};
-use super::limits::{INPUT_BYTES_MAX, Limits};
+use super::limits::Limits;
 use super::stats::Stats;
 use super::tasks::{CANCEL_TIMEOUT, Owner, TaskId, TaskState, Tasks};
 use super::wheel::Wheel;
@@ -30,6 +30,7 @@ pub(super) enum Warning {
     Full,
     AddressFull,
     AcceptFailed,
+    NoFrame,
     TaskForced,
 }
 
@@ -56,10 +57,7 @@ pub(super) struct Core {
     /// Connections to release at the end of the turn.
     pub(super) doomed: Vec<Slot>,
     pub(super) frames: FramePool,
-    /// Input buffers that nobody uses.
-    pub(super) inputs_free: Vec<Vec<u8>>,
-    /// The input buffer that is being consumed is out of its connection meanwhile.
-    pub(super) is_input_at_hand: bool,
+    pub(super) inputs: Inputs,
     pub(super) tasks: Tasks,
     /// Tasks whose cancelling the handler has not been told of.
     pub(super) cancelled: Vec<TaskId>,
@@ -82,9 +80,12 @@ impl Core {
             ready: VecDeque::with_capacity(2 * slots),
             touched: VecDeque::with_capacity(2 * slots),
             doomed: Vec::with_capacity(slots),
-            frames: FramePool::new(limits.frames_max),
-            inputs_free: Vec::with_capacity(limits.inputs_max),
-            is_input_at_hand: false,
+            frames: FramePool::new(PoolBounds {
+                frames_max: limits.frames_max(),
+                kept_max: limits.frames_kept_max,
+                frame_bytes_max: limits.shared_bytes_max,
+            }),
+            inputs: Inputs::new(limits.inputs_max),
             tasks: Tasks::new(limits.tasks_max),
             cancelled: Vec::with_capacity(limits.tasks_max),
             warned: [None; WARNINGS],
@@ -261,6 +262,23 @@ impl Core {
         }
     }
 
+    /// Takes note of a frame that could not be had.
+    pub(super) fn note_no_frame(&mut self, cause: NoFrame) {
+        self.stats.frames_refused += 1;
+        if !self.may_warn(Warning::NoFrame) {
+            return;
+        }
+        match cause {
+            NoFrame::Full => {
+                log::warn!("limit=frames frames_max={} action=skip", self.limits.frames_max());
+            }
+            NoFrame::TooLong(length) => {
+                let bytes_max = self.limits.shared_bytes_max;
+                log::warn!("limit=shared_bytes bytes={length} bytes_max={bytes_max} action=skip");
+            }
+        }
+    }
+
     /// Whether a warning of this kind may be written now.
     pub(super) fn may_warn(&mut self, warning: Warning) -> bool {
         let warned = &mut self.warned[warning as usize];
@@ -271,27 +289,32 @@ impl Core {
         is_quiet
     }
 
-    /// Whether another input buffer may be taken.
-    pub(super) fn has_input_buffer(&self) -> bool {
-        self.ledger.row(Resource::Input).live() < self.limits.inputs_max as u64
+    /// Parks `bytes` as a connection's input, in the buffer that it has or in one it takes now.
+    /// False when there is none to be had.
+    pub(super) fn park_input(&mut self, slot: Slot, bytes: &[u8]) -> bool {
+        let held = self.at(slot).input.take();
+        let taken = held.or_else(|| {
+            let input = self.inputs.take()?;
+            self.ledger.open(Resource::Input);
+            Some(input)
+        });
+        let Some(mut input) = taken else { return false };
+        self.inputs.store(&mut input, bytes);
+        self.at(slot).input = Some(input);
+        true
     }
 
-    /// Takes an input buffer: from the pool, or a new one.
-    pub(super) fn take_input_buffer(&mut self) -> Option<Vec<u8>> {
-        if !self.has_input_buffer() {
-            return None;
+    /// Gives back the input buffer that a connection has, if it has one.
+    pub(super) fn release_input(&mut self, slot: Slot) {
+        if let Some(input) = self.at(slot).input.take() {
+            self.return_input(input);
         }
-        self.ledger.open(Resource::Input);
-        let buffer = self.inputs_free.pop();
-        self.stats.inputs_reused += u64::from(buffer.is_some());
-        Some(buffer.unwrap_or_else(|| Vec::with_capacity(INPUT_BYTES_MAX)))
     }
 
     /// Gives an input buffer back.
-    pub(super) fn return_input_buffer(&mut self, mut buffer: Vec<u8>) {
-        buffer.clear();
+    pub(super) fn return_input(&mut self, input: Input) {
+        self.inputs.give_back(input);
         self.ledger.close(Resource::Input);
-        self.inputs_free.push(buffer);
     }
 
     /// Compares the books with the house, which has `sockets`.
@@ -306,8 +329,8 @@ impl Core {
         let held = |holds: fn(&Connection) -> bool| {
             self.connections.iter().filter(|(_, connection)| holds(connection)).count()
         };
-        let inputs = held(|connection| connection.input.is_some());
-        self.ledger.check(Resource::Input, inputs + usize::from(self.is_input_at_hand))?;
+        self.ledger.check(Resource::Input, held(|connection| connection.input.is_some()))?;
+        self.ledger.check(Resource::Input, self.inputs.statistics().live)?;
         self.ledger.check(Resource::Member, held(|connection| connection.is_member))?;
         let timers = held(|connection| connection.timer.is_some()) + self.tasks.armed();
         ensure(self.wheel.len() == timers, format_args!("a timer belongs to nobody"))?;
@@ -327,40 +350,5 @@ impl Core {
             ensure(is_timed, format_args!("{handle} has no deadline"))?;
         }
         Ok(())
-    }
-}
-
-impl Limits {
-    /// Bytes of memory that connections can make the engine hold, all limits reached at once.
-    ///
-    /// `slots x (table entry + control lane) + inputs x 8 KiB + connections x (WebSocket state +
-    /// two messages + answers)`: two messages, because a fragmented one is collected beside the
-    /// frame that is being received. Frames shared by subscribers come on top and do not grow with
-    /// the number of connections.
-    pub fn memory_ceiling(&self) -> usize {
-        let slot = size_of::<Connection>() + self.control_bytes_max + INPUT_BYTES_MAX;
-        let socket = size_of::<WebSocket>() + 2 * self.message_bytes_max + self.reply_bytes_max;
-        self.slots() * slot + self.inputs_max * INPUT_BYTES_MAX + self.connections_max * socket
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_ceiling_grows_with_each_limit_it_names() {
-        let base = Limits::default().memory_ceiling();
-        let grown = [
-            Limits { connections_max: 257, ..Limits::default() },
-            Limits { refusals_max: 17, ..Limits::default() },
-            Limits { inputs_max: 257, ..Limits::default() },
-            Limits { message_bytes_max: 4097, ..Limits::default() },
-            Limits { reply_bytes_max: 256 * 1024 + 1, ..Limits::default() },
-            Limits { control_bytes_max: 4097, ..Limits::default() },
-        ];
-        for limits in grown {
-            assert!(limits.memory_ceiling() > base, "{limits:?}");
-        }
     }
 }

@@ -8,7 +8,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::clock::{Clock, Tick};
-use super::connection::frame::{Frame, FramePool};
+use super::connection::frame::{Frame, Kind, NoFrame};
 use super::connection::head::Request;
 use super::connection::response::Response;
 use super::connection::{CloseReason, CloseWanted};
@@ -56,6 +56,13 @@ pub enum Cancel {
 
 /// A program on the engine.
 pub trait Handler {
+    /// Bytes of memory that the handler takes at most because of what peers do, under `limits`; for
+    /// [`Engine::memory_ceiling`](super::Engine::memory_ceiling).
+    fn memory_ceiling(&self, limits: &Limits) -> usize {
+        let _ = limits;
+        0
+    }
+
     /// Called once before the first turn does anything.
     fn start(&mut self, context: &mut Context<'_>) {
         let _ = context;
@@ -158,7 +165,7 @@ impl<'a> Context<'a> {
     }
 
     /// What the pools hold. Walks the frames.
-    pub fn pools(&mut self) -> Pools {
+    pub fn pools(&self) -> Pools {
         self.core.pools()
     }
 
@@ -181,9 +188,24 @@ impl<'a> Context<'a> {
         self.core.check(self.sockets.held())
     }
 
-    /// Buffers to encode shared frames into.
-    pub fn frames(&mut self) -> &mut FramePool {
-        &mut self.core.frames
+    /// Encodes a frame to share: state to publish, or an event. `write` appends the payload. A
+    /// frame that is not had is counted, and there is a warning, at most one in ten seconds.
+    ///
+    /// # Errors
+    /// When the frame is longer than [`Limits::shared_bytes_max`]. When as many are held as there may
+    /// be ([`Limits::frames_max`]), which does not come to a handler that keeps none of them itself,
+    /// publishes no more than [`Limits::classes_max`] kinds of state, and sends every reader the
+    /// same events.
+    pub fn encode(
+        &mut self,
+        kind: Kind,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<Frame, NoFrame> {
+        let result = self.core.frames.encode(kind, write);
+        if let Err(cause) = result {
+            self.core.note_no_frame(cause);
+        }
+        result
     }
 
     /// Where a connection comes from.
@@ -194,11 +216,12 @@ impl<'a> Context<'a> {
     /// Queues an answer to one WebSocket. False when it cannot be sent: the connection is on its
     /// way out, or with this frame its answers would hold more than [`Limits::reply_bytes_max`].
     /// While they hold more than half of that, the peer is not read: so whoever answers each
-    /// message with at most the other half is never refused.
+    /// message with at most the other half is never refused. Beside its own bytes an answer counts
+    /// with those that its keeping takes, about 80.
     pub fn reply(&mut self, handle: Handle, frame: Frame) -> bool {
         let bytes_max = self.core.limits.reply_bytes_max;
         let Some(connection) = self.core.sendable(handle) else { return false };
-        if connection.outbox.reply_bytes() + frame.len() > bytes_max {
+        if connection.outbox.reply_bytes() + frame.memory_bytes() > bytes_max {
             return false;
         }
         connection.outbox.push_reply(frame);
@@ -208,9 +231,12 @@ impl<'a> Context<'a> {
 
     /// Makes `frame` the newest state on one of a WebSocket's
     /// [`CHANNELS`](super::limits::CHANNELS); one that has not been begun is replaced. False when
-    /// it can no longer be sent.
+    /// it can no longer be sent, or is not one of [`Context::encode`]: others are not bounded.
     pub fn publish(&mut self, handle: Handle, channel: usize, frame: Frame) -> bool {
         let Some(connection) = self.core.sendable(handle) else { return false };
+        if !frame.is_pooled() {
+            return false;
+        }
         let conflated = connection.outbox.set_pending(channel, frame);
         self.core.stats.frames_published += 1;
         self.core.stats.frames_conflated += u64::from(conflated);
@@ -218,12 +244,15 @@ impl<'a> Context<'a> {
         true
     }
 
-    /// Queues an event for one WebSocket, shared with others or not. When
+    /// Queues an event, a frame of [`Context::encode`], for one WebSocket. When
     /// [`EVENTS_MAX`](super::limits::EVENTS_MAX) wait already the oldest goes, and the frame that
     /// `gap` makes of the number that have gone since the last that was sent comes before the next.
-    /// False when it can no longer be sent.
+    /// False when it can no longer be sent, or is not one of [`Context::encode`].
     pub fn event(&mut self, handle: Handle, frame: Frame, gap: impl FnOnce(u64) -> Frame) -> bool {
         let Some(connection) = self.core.sendable(handle) else { return false };
+        if !frame.is_pooled() {
+            return false;
+        }
         let dropped = connection.outbox.push_event(frame, gap);
         self.core.stats.events_dropped += u64::from(dropped);
         self.core.touch(handle);

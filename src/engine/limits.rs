@@ -1,8 +1,8 @@
 //! Every bound of the engine, fixed at start.
 //!
 //! Beyond a limit there is a clear refusal, never growth. The limits multiply out to one number,
-//! [`Limits::memory_ceiling`] (in `core.rs`, which knows the structures), logged at start. Imports
-//! only the number of the engine's own tasks.
+//! [`Limits::memory_ceiling`] (in `memory.rs`, which knows the structures); with the handler's part it
+//! is logged at start. Imports only the number of the engine's own tasks.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ pub struct Limits {
     /// accept queue until one ends.
     pub refusals_max: usize,
     /// Input buffers ([`INPUT_BYTES_MAX`] each) for half-received request heads and input that
-    /// waits for its turn; taken from one pool, only while needed.
+    /// waits for its turn; reserved at start, each taken only while needed.
     pub inputs_max: usize,
     /// Bytes of a request target.
     pub target_bytes_max: usize,
@@ -45,8 +45,13 @@ pub struct Limits {
     pub reply_bytes_max: usize,
     /// Bytes of pongs and the like that wait for a peer before it is read no more.
     pub control_bytes_max: usize,
-    /// Pooled buffers for frames that are shared by subscribers.
-    pub frames_max: usize,
+    /// Kinds of state that the handler publishes. Of each kind only the newest frame waits, the
+    /// same one for all its readers.
+    pub classes_max: usize,
+    /// Bytes of a frame that is shared by its readers, header included.
+    pub shared_bytes_max: usize,
+    /// Shared frames whose buffers are kept when nobody holds them. Beyond them a burst's are freed.
+    pub frames_kept_max: usize,
     /// Bytes read from one connection in a turn.
     pub read_bytes_per_turn: usize,
     /// Bytes written to one connection in a turn.
@@ -88,7 +93,9 @@ impl Default for Limits {
             message_bytes_max: 4 * 1024,
             reply_bytes_max: 256 * 1024,
             control_bytes_max: 4 * 1024,
-            frames_max: 64,
+            classes_max: 32,
+            shared_bytes_max: 64 * 1024,
+            frames_kept_max: 64,
             read_bytes_per_turn: 64 * 1024,
             write_bytes_per_turn: 64 * 1024,
             messages_per_turn: 16,
@@ -111,6 +118,14 @@ impl Limits {
     /// Slots in the connection table: the served and the refused.
     pub fn slots(&self) -> usize {
         self.connections_max + self.refusals_max
+    }
+
+    /// Shared frames at a time. However slow the readers are, and however many, there is one for
+    /// whoever takes what is sent: each connection holds one that it has begun; those that wait are
+    /// the newest of each kind of state, and the last [`EVENTS_MAX`] events if all readers get the
+    /// same; and one is being made.
+    pub fn frames_max(&self) -> usize {
+        self.connections_max + self.classes_max + EVENTS_MAX + 1
     }
 
     /// Entries in the timer wheel: one a connection, one a task.

@@ -24,6 +24,8 @@ pub mod wheel;
 mod accept;
 mod addresses;
 mod core;
+mod inputs;
+mod memory;
 mod reap;
 mod serve;
 
@@ -121,6 +123,7 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
         let flushed = self.flush_touched();
         self.tell_cancelled();
         self.reap();
+        self.core.frames.free_surplus();
         self.finish_drain();
         if cfg!(debug_assertions) {
             self.audit();

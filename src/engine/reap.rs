@@ -65,7 +65,7 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
         let mut connection = self.core.connections.remove(index);
         assert!(!connection.is_member, "the handler was told before the release");
         if let Some(input) = connection.input.take() {
-            self.core.return_input_buffer(input);
+            self.core.return_input(input);
         }
         let stream = self.streams[index].take().expect("an occupied slot has a stream");
         self.net.close(stream);

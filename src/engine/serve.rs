@@ -1,10 +1,10 @@
 //! A connection's share of a turn: read, transition, write, under budgets.
 //!
 //! Everything that comes from a peer enters here, and everything that goes to one leaves in
-//! `write_out`, the only place that writes to a socket. Input is taken from the shared
-//! scratch in place; what cannot be consumed now (half a head, pipelined requests, messages beyond
-//! a budget) is parked in a pooled buffer, and the socket is not read until that is used up. So the
-//! scratch is always free when the next connection is served.
+//! `write_out`, the only place that writes to a socket. Input is used in the shared scratch; what
+//! cannot be consumed now (half a head, pipelined requests, messages beyond a budget) is parked in
+//! a pooled buffer, and comes back to the scratch before the socket is read again. So the scratch is
+//! always free when the next connection is served.
 
 mod frames;
 mod request;
@@ -21,7 +21,6 @@ use super::connection::websocket::PING;
 use super::connection::{CloseReason, Deadline, Phase};
 use super::handle::Slot;
 use super::handler::Handler;
-use super::limits::INPUT_BYTES_MAX;
 use super::net::{Net, Stream};
 
 /// What a connection may still take of this turn.
@@ -87,99 +86,50 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
         self.core.arm(slot);
     }
 
-    /// Takes one read's worth of input, or what was parked. Says whether to come again.
+    /// Takes what was parked, or one read's worth of input. Says whether to come again.
     fn take_input(&mut self, slot: Slot, budget: &mut Budget) -> bool {
         let connection = &self.core.connections[slot as usize];
-        if budget.is_spent() || !connection.wants_input(&self.core.limits) {
+        let may_come = connection.input_due || connection.readable;
+        if budget.is_spent() || !may_come || !connection.wants_input(&self.core.limits) {
             return false;
         }
-        if connection.input_due {
-            let input = self.core.at(slot).input.take();
-            return self.take_parked(slot, input, budget);
-        }
-        if !connection.readable {
-            return false;
-        }
-        match self.core.at(slot).input.take() {
-            Some(input) => self.read_behind(slot, input, budget),
-            None => self.read_scratch(slot, budget),
-        }
-    }
-
-    /// Reads into the scratch and uses the bytes there.
-    fn read_scratch(&mut self, slot: Slot, budget: &mut Budget) -> bool {
         let mut scratch = mem::take(&mut self.scratch);
-        let read = self.read_into(slot, &mut scratch[..], budget);
-        if let Some(length) = read {
-            self.use_scratch(slot, &scratch[..length], budget);
+        let gathered = self.gather(slot, &mut scratch, budget);
+        if let Some(length) = gathered {
+            self.use_input(slot, &scratch[..length], budget);
         }
         self.scratch = scratch;
-        read.is_some()
+        gathered.is_some()
     }
 
-    fn use_scratch(&mut self, slot: Slot, bytes: &[u8], budget: &mut Budget) {
-        let can_park = self.core.has_input_buffer();
+    /// Puts the input to be used next into the scratch: what was parked, if something may come of
+    /// it alone; else one read, behind the half of a head that is there already.
+    fn gather(&mut self, slot: Slot, scratch: &mut [u8], budget: &mut Budget) -> Option<usize> {
+        let connection = &self.core.connections[slot as usize];
+        let parked = connection.input.as_ref();
+        let held = parked.map_or(0, |input| self.core.inputs.load(input, scratch));
+        if connection.input_due {
+            return Some(held);
+        }
+        let length = self.read_into(slot, &mut scratch[held..], budget)?;
+        Some(held + length)
+    }
+
+    /// Uses what is in the scratch, and parks what is left.
+    fn use_input(&mut self, slot: Slot, bytes: &[u8], budget: &mut Budget) {
+        let can_park =
+            self.core.at(slot).input.is_some() || self.core.inputs.has_room() || bytes.is_empty();
         let mut rest = bytes;
         let taken = self.consume(slot, &mut rest, can_park, budget);
         let connection = self.core.at(slot);
         connection.input_due = matches!(taken, Taken::Some);
-        let connection_phase = connection.phase();
-        if rest.is_empty() || !keeps_input(connection_phase) {
-            return;
-        }
-        match self.core.take_input_buffer() {
-            Some(mut input) => {
-                input.extend_from_slice(rest);
-                self.core.at(slot).input = Some(input);
-            }
+        let phase = connection.phase();
+        if rest.is_empty() || !keeps_input(phase) {
+            self.core.release_input(slot);
+        } else if !self.core.park_input(slot, rest) && phase == Phase::Head {
             // Half a head cannot wait. Anything else was told not to come again: the answer before
             // it ends the connection.
-            None if connection_phase == Phase::Head => {
-                self.refuse(slot, CloseReason::Full, NO_ROOM)
-            }
-            None => {}
-        }
-    }
-
-    /// Reads behind the half of a head that is there already.
-    fn read_behind(&mut self, slot: Slot, mut input: Vec<u8>, budget: &mut Budget) -> bool {
-        let held = input.len();
-        input.resize(INPUT_BYTES_MAX, 0);
-        let read = self.read_into(slot, &mut input[held..], budget);
-        input.truncate(held + read.unwrap_or(0));
-        if read.is_some() {
-            return self.take_parked(slot, Some(input), budget);
-        }
-        self.park(slot, Some(input));
-        false
-    }
-
-    /// Uses what was parked, and parks what is left.
-    fn take_parked(&mut self, slot: Slot, input: Option<Vec<u8>>, budget: &mut Budget) -> bool {
-        let bytes = input.as_deref().unwrap_or_default();
-        let mut rest = bytes;
-        self.core.is_input_at_hand = input.is_some();
-        let taken = self.consume(slot, &mut rest, true, budget);
-        self.core.is_input_at_hand = false;
-        let consumed = bytes.len() - rest.len();
-        self.core.at(slot).input_due = matches!(taken, Taken::Some);
-        let input = input.map(|mut input| {
-            input.drain(..consumed);
-            input
-        });
-        self.park(slot, input);
-        true
-    }
-
-    /// Puts an input buffer back into the connection if it holds anything of use, else into the
-    /// pool.
-    fn park(&mut self, slot: Slot, input: Option<Vec<u8>>) {
-        let Some(input) = input else { return };
-        let connection = self.core.at(slot);
-        if !input.is_empty() && keeps_input(connection.phase()) {
-            connection.input = Some(input);
-        } else {
-            self.core.return_input_buffer(input);
+            self.refuse(slot, CloseReason::Full, NO_ROOM);
         }
     }
 

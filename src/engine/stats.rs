@@ -21,14 +21,14 @@ pub struct Stats {
     pub frames_published: u64,
     /// Of these, replaced by a newer one before they were begun.
     pub frames_conflated: u64,
+    /// Shared frames that were not had: too long, or as many held as there may be.
+    pub frames_refused: u64,
     /// Events that were dropped because their reader was slow, each told of by a gap.
     pub events_dropped: u64,
     /// WebSocket messages (answers and state) whose last byte the kernel has taken.
     pub messages_sent: u64,
     /// Bytes of their frames.
     pub message_bytes_sent: u64,
-    /// Input buffers taken that had been used before.
-    pub inputs_reused: u64,
     /// Calls to read from a connection.
     pub reads: u64,
     /// Calls to write to a connection.
@@ -53,10 +53,10 @@ impl Stats {
             messages: 0,
             frames_published: 0,
             frames_conflated: 0,
+            frames_refused: 0,
             events_dropped: 0,
             messages_sent: 0,
             message_bytes_sent: 0,
-            inputs_reused: 0,
             reads: 0,
             writes: 0,
             bytes_read: 0,
@@ -74,4 +74,15 @@ impl Stats {
     pub fn closes(&self, reason: CloseReason) -> u64 {
         self.closes[reason as usize]
     }
+}
+
+/// What a pool of buffers has done and holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PoolStatistics {
+    /// Buffers that are out now.
+    pub live: usize,
+    /// The most that there were at one time.
+    pub high: usize,
+    /// Times a buffer was used again.
+    pub reused: u64,
 }

@@ -187,6 +187,17 @@ impl Tasks {
         }
     }
 
+    /// Bytes that the table for `tasks_max` tasks takes: a task, or the number of the next free
+    /// place.
+    pub(super) fn memory_bytes(tasks_max: usize) -> usize {
+        (tasks_max + ENGINE_TASKS) * (size_of::<Task>() + size_of::<usize>())
+    }
+
+    /// Bytes that a list of all tasks takes.
+    pub(super) fn list_bytes(tasks_max: usize) -> usize {
+        (tasks_max + ENGINE_TASKS) * size_of::<TaskId>()
+    }
+
     /// Enters a task; `None` when the table is full.
     pub(crate) fn add(
         &mut self,

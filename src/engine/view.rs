@@ -8,14 +8,13 @@ use std::time::Duration;
 
 use super::Engine;
 use super::clock::{Clock, Tick};
-use super::connection::frame::PoolStatistics;
 use super::connection::{Connection, Phase};
 use super::core::Core;
 use super::handle::Handle;
 use super::handler::Handler;
 use super::ledger::{Ledger, Resource};
 use super::net::{Net, Peer};
-use super::stats::Stats;
+use super::stats::{PoolStatistics, Stats};
 use super::tasks::{Owner, STREAM, TaskCounts, TaskView};
 
 /// A connection, to be shown.
@@ -62,7 +61,7 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
     }
 
     /// What the pools hold. Walks the frames.
-    pub fn pools(&mut self) -> Pools {
+    pub fn pools(&self) -> Pools {
         self.core.pools()
     }
 
@@ -111,16 +110,12 @@ impl Core {
     }
 
     /// What the pools hold.
-    pub(super) fn pools(&mut self) -> Pools {
+    pub(super) fn pools(&self) -> Pools {
         let frames = self.frames.statistics();
-        let (inputs, slots) = (self.ledger.row(Resource::Input), self.ledger.row(Resource::Slot));
+        let slots = self.ledger.row(Resource::Slot);
         Pools {
             frames,
-            inputs: PoolStatistics {
-                live: inputs.live() as usize,
-                high: inputs.high as usize,
-                reused: self.stats.inputs_reused,
-            },
+            inputs: self.inputs.statistics(),
             // The table takes a new place only when none is free, so it has had `high` of them.
             slots: PoolStatistics {
                 live: slots.live() as usize,

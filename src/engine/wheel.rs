@@ -89,6 +89,11 @@ impl<K: Copy> Wheel<K> {
         }
     }
 
+    /// Bytes that the timers of a wheel with room for `capacity` take.
+    pub(super) fn memory_bytes(capacity: usize) -> usize {
+        capacity * size_of::<Entry<K>>()
+    }
+
     /// Sets a timer. `None` when the wheel is full.
     ///
     /// A time that has passed fires with the next pop; one that is set while timers are being

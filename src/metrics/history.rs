@@ -87,6 +87,13 @@ impl History {
         }
     }
 
+    /// Bytes that the rings take at most. Names of series and of records are as long as the host
+    /// makes them, and are not in it.
+    pub fn memory_ceiling(&self) -> usize {
+        let track = size_of::<Track>() + self.capacity * size_of::<Decimal>();
+        self.capacity * size_of::<u64>() + self.series_max * (track + size_of::<Track>())
+    }
+
     /// Keeps the single figures of `snapshot` as the next row.
     pub fn record(&mut self, snapshot: &Snapshot) {
         self.open_row(snapshot);

@@ -217,5 +217,6 @@ fn text(words: &str) -> Frame {
 }
 
 fn encode(context: &mut Context<'_>, words: &str) -> Frame {
-    context.frames().encode(Kind::Text, |out| out.extend_from_slice(words.as_bytes()))
+    let frame = context.encode(Kind::Text, |out| out.extend_from_slice(words.as_bytes()));
+    frame.expect("there is room for what waits and what is begun")
 }

@@ -89,6 +89,10 @@ impl Vitald {
         stream.write_all(head.as_bytes()).expect("it reads");
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn signal(&self, name: &str) {
         let status = Command::new("kill").args([name, &self.child.id().to_string()]).status();
         assert!(status.expect("kill runs").success());

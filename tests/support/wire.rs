@@ -52,10 +52,20 @@ pub struct WireStream {
 }
 
 impl Wire {
+    /// A wire that nobody is connected to.
+    pub fn new() -> Wire {
+        let state = State { is_listening: true, ..State::default() };
+        Wire { state: Rc::new(RefCell::new(state)), clock: Manual::new() }
+    }
+
+    /// The clock that moves as the wire waits.
+    pub fn clock(&self) -> Manual {
+        self.clock.clone()
+    }
+
     /// An engine with `handler` on a new wire.
     pub fn engine<H: Handler>(limits: Limits, handler: H) -> (Engine<H, Wire, Manual>, Wire) {
-        let state = State { is_listening: true, ..State::default() };
-        let wire = Wire { state: Rc::new(RefCell::new(state)), clock: Manual::new() };
+        let wire = Wire::new();
         let engine = Engine::with_parts(limits, wire.clone(), wire.clock.clone(), handler);
         (engine.expect("the limits make sense"), wire)
     }

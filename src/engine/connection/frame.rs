@@ -2,13 +2,16 @@
 //!
 //! A [`Frame`] is a whole WebSocket frame (or the body of an HTTP answer): immutable, reference
 //! counted, contiguous. [`FramePool`] keeps the buffers of frames that nobody holds any more and
-//! encodes the next ones into them, so that a steady publish allocates nothing. Server frames are
-//! not masked (RFC 6455, section 5.1), which is why one encoding serves all.
+//! encodes the next ones into them, so that a steady publish allocates nothing; and it bounds how
+//! many there are and how long one is, so that readers who take nothing cannot make them grow.
+//! Server frames are not masked (RFC 6455, section 5.1), which is why one encoding serves all.
 
 use std::sync::Arc;
 
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Data, OpCode};
+
+use crate::engine::stats::PoolStatistics;
 
 /// Room before the payload for the longest header of an unmasked frame: 2 bytes and a 64-bit length
 /// (RFC 6455, section 5.2). The header is put right before the payload, so the frame is one slice.
@@ -34,13 +37,20 @@ struct Buffer {
     bytes: Vec<u8>,
     /// Where the frame begins in `bytes`: between 0 and [`HEADROOM`], which is without a header.
     start: usize,
+    /// Whether a pool knows of it.
+    is_pooled: bool,
 }
+
+/// Bytes that a frame takes beside its own: two reference counts, the buffer's description, the
+/// headroom, and its place in a queue that grows by doubling.
+pub(crate) const OVERHEAD_BYTES: usize =
+    2 * size_of::<usize>() + size_of::<Buffer>() + HEADROOM + 2 * size_of::<Frame>();
 
 impl Frame {
     /// A frame of its own, outside any pool: for answers to one client. `write` appends the
     /// payload.
     pub fn new(kind: Kind, write: impl FnOnce(&mut Vec<u8>)) -> Frame {
-        let mut buffer = Buffer { bytes: Vec::new(), start: 0 };
+        let mut buffer = Buffer { bytes: Vec::new(), start: 0, is_pooled: false };
         buffer.encode(kind, write);
         buffer.bytes.shrink_to_fit();
         Frame(Arc::new(buffer))
@@ -66,9 +76,19 @@ impl Frame {
         self.0.start < HEADROOM
     }
 
-    /// Whether nobody but the asker holds the frame.
-    fn is_unshared(&mut self) -> bool {
-        Arc::get_mut(&mut self.0).is_some()
+    /// Bytes of memory that the frame takes in an outbox, at most.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.len() + OVERHEAD_BYTES
+    }
+
+    /// Whether it is one of a [`FramePool`]'s.
+    pub(crate) fn is_pooled(&self) -> bool {
+        self.0.is_pooled
+    }
+
+    /// Whether anybody but the pool holds the frame.
+    fn is_held(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
     }
 }
 
@@ -93,61 +113,117 @@ impl Buffer {
     }
 }
 
-/// What a pool has done and holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PoolStatistics {
-    /// Buffers that somebody holds now.
-    pub live: usize,
-    /// The most buffers the pool has had.
-    pub high: usize,
-    /// Times a buffer was used again.
-    pub reused: u64,
+/// Why there is no frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoFrame {
+    /// As many are held as there may be.
+    Full,
+    /// It would have so many bytes, more than a shared frame may have.
+    TooLong(usize),
 }
 
-/// Buffers for frames that are published again and again.
+/// Frames looked at for one to free in a turn. A burst's surplus is gone after a few turns; twice as
+/// many would cost twice the time while slow readers hold them all.
+const LOOKS_PER_TURN: usize = 16;
+
+/// Buffers for frames that are published again and again. It knows every frame that it has given
+/// away and that somebody still holds, so it can bound them.
 #[derive(Debug)]
 pub struct FramePool {
     frames: Vec<Frame>,
-    frames_max: usize,
+    bounds: PoolBounds,
     /// Where the search for a free buffer begins: after the newest, at the one free the longest.
     next: usize,
+    /// Where the search for a surplus goes on.
+    surplus: usize,
+    high: usize,
     reused: u64,
 }
 
+/// What a pool keeps to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolBounds {
+    /// Frames at a time: those that somebody holds and those that wait to be used again.
+    pub frames_max: usize,
+    /// Of them, those beyond this number are freed when nobody holds them.
+    pub kept_max: usize,
+    /// Bytes of a frame, header included.
+    pub frame_bytes_max: usize,
+}
+
 impl FramePool {
-    /// A pool that keeps at most `frames_max` buffers.
-    pub fn new(frames_max: usize) -> FramePool {
-        FramePool { frames: Vec::with_capacity(frames_max), frames_max, next: 0, reused: 0 }
+    /// An empty pool.
+    pub fn new(bounds: PoolBounds) -> FramePool {
+        let frames = Vec::with_capacity(bounds.frames_max);
+        FramePool { frames, bounds, next: 0, surplus: 0, high: 0, reused: 0 }
     }
 
     /// Encodes a frame into a buffer that nobody holds, or into a new one. `write` appends the
-    /// payload. When the pool is at its bound and every buffer is held, the frame is one of its
-    /// own, and its memory is returned when the last holder lets go.
-    pub fn encode(&mut self, kind: Kind, write: impl FnOnce(&mut Vec<u8>)) -> Frame {
+    /// payload.
+    ///
+    /// # Errors
+    /// When as many frames are held as there may be: `write` is not called then. When the frame is
+    /// too long: its memory has been given back.
+    pub fn encode(
+        &mut self,
+        kind: Kind,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<Frame, NoFrame> {
+        let index = self.free_index().ok_or(NoFrame::Full)?;
+        let frame = &mut self.frames[index];
+        let buffer = Arc::get_mut(&mut frame.0).expect("the pool alone holds a free frame");
+        buffer.encode(kind, write);
+        // Writing grows a buffer by doubling, past what a frame may have.
+        let bytes_max = self.bounds.frame_bytes_max;
+        if buffer.bytes.capacity() > HEADROOM + bytes_max {
+            buffer.bytes.shrink_to(HEADROOM + bytes_max);
+        }
+        let length = buffer.bytes.len() - buffer.start;
+        if length > bytes_max {
+            buffer.bytes = Vec::new();
+            return Err(NoFrame::TooLong(length));
+        }
+        self.next = index + 1;
+        Ok(frame.clone())
+    }
+
+    /// A frame that nobody holds: one of those there are, or a new one.
+    fn free_index(&mut self) -> Option<usize> {
         let count = self.frames.len();
-        for offset in 0..count {
-            let index = (self.next + offset) % count;
-            if let Some(buffer) = Arc::get_mut(&mut self.frames[index].0) {
-                buffer.encode(kind, write);
-                self.next = (index + 1) % count;
-                self.reused += 1;
-                return self.frames[index].clone();
+        let mut indices = (0..count).map(|offset| (self.next + offset) % count);
+        let free = indices.find(|&index| !self.frames[index].is_held());
+        if free.is_some() {
+            self.reused += 1;
+            return free;
+        }
+        if count == self.bounds.frames_max {
+            return None;
+        }
+        let buffer = Buffer { bytes: Vec::new(), start: 0, is_pooled: true };
+        self.frames.push(Frame(Arc::new(buffer)));
+        self.high = self.high.max(count + 1);
+        Some(count)
+    }
+
+    /// Frees some of what a burst has left. For each turn to call.
+    pub fn free_surplus(&mut self) {
+        for _ in 0..LOOKS_PER_TURN {
+            if self.frames.len() <= self.bounds.kept_max {
+                return;
+            }
+            self.surplus %= self.frames.len();
+            if self.frames[self.surplus].is_held() {
+                self.surplus += 1;
+            } else {
+                self.frames.swap_remove(self.surplus);
             }
         }
-        let mut buffer = Buffer { bytes: Vec::new(), start: 0 };
-        buffer.encode(kind, write);
-        let frame = Frame(Arc::new(buffer));
-        if count < self.frames_max {
-            self.frames.push(frame.clone());
-        }
-        frame
     }
 
     /// What the pool holds. Walks it.
-    pub fn statistics(&mut self) -> PoolStatistics {
-        let live = self.frames.iter_mut().filter_map(|frame| (!frame.is_unshared()).then_some(()));
-        let live = live.count();
-        PoolStatistics { live, high: self.frames.len(), reused: self.reused }
+    pub fn statistics(&self) -> PoolStatistics {
+        let live = self.frames.iter().filter(|frame| frame.is_held()).count();
+        PoolStatistics { live, high: self.high, reused: self.reused }
     }
 }
 
@@ -186,26 +262,62 @@ mod tests {
         assert!(Frame::new(Kind::Plain, |_| {}).is_empty());
     }
 
+    fn pool(frames_max: usize, kept_max: usize) -> FramePool {
+        FramePool::new(PoolBounds { frames_max, kept_max, frame_bytes_max: 100 })
+    }
+
+    fn encode(pool: &mut FramePool, payload: &[u8]) -> Result<Frame, NoFrame> {
+        pool.encode(Kind::Text, |bytes| bytes.extend_from_slice(payload))
+    }
+
     #[test]
     fn a_buffer_is_used_again_only_when_nobody_holds_it() {
-        let mut pool = FramePool::new(4);
-        let first = pool.encode(Kind::Text, |bytes| bytes.push(b'1'));
-        let second = pool.encode(Kind::Text, |bytes| bytes.push(b'2'));
+        let mut pool = pool(4, 4);
+        let first = encode(&mut pool, b"1").unwrap();
+        let second = encode(&mut pool, b"2").unwrap();
         assert_eq!(pool.statistics(), PoolStatistics { live: 2, high: 2, reused: 0 });
         let address = first.as_slice().as_ptr();
         drop(first);
-        let third = pool.encode(Kind::Text, |bytes| bytes.push(b'3'));
+        let third = encode(&mut pool, b"3").unwrap();
         assert_eq!(third.as_slice().as_ptr(), address);
         assert_eq!(second.as_slice(), b"\x81\x012");
         assert_eq!(pool.statistics(), PoolStatistics { live: 2, high: 2, reused: 1 });
     }
 
     #[test]
-    fn a_full_pool_gives_frames_that_it_does_not_keep() {
-        let mut pool = FramePool::new(1);
-        let _held = pool.encode(Kind::Text, |_| {});
-        let beyond = pool.encode(Kind::Text, |bytes| bytes.push(b'x'));
-        assert_eq!(beyond.as_slice(), b"\x81\x01x");
-        assert_eq!(pool.statistics().high, 1);
+    fn there_are_no_more_frames_than_the_bound_and_one_that_is_let_go_makes_room() {
+        let mut pool = pool(2, 2);
+        let (held, let_go) = (encode(&mut pool, b"1").unwrap(), encode(&mut pool, b"2").unwrap());
+        assert_eq!(pool.encode(Kind::Text, |_| panic!("for nothing")).unwrap_err(), NoFrame::Full);
+        drop(let_go);
+        assert_eq!(encode(&mut pool, b"3").unwrap().as_slice(), b"\x81\x013");
+        assert_eq!(held.as_slice(), b"\x81\x011");
+    }
+
+    #[test]
+    fn a_frame_that_is_too_long_is_none_and_leaves_nothing() {
+        let mut pool = pool(1, 1);
+        let longest = pool.encode(Kind::Text, |bytes| (0..98).for_each(|_| bytes.push(b'x')));
+        let longest = longest.unwrap();
+        assert!(longest.0.bytes.capacity() <= HEADROOM + 100, "{}", longest.0.bytes.capacity());
+        drop(longest);
+        assert_eq!(encode(&mut pool, &[b'x'; 99]).unwrap_err(), NoFrame::TooLong(101));
+        assert_eq!(pool.frames[0].0.bytes.capacity(), 0);
+        assert_eq!(encode(&mut pool, b"short").unwrap().as_slice(), b"\x81\x05short");
+    }
+
+    #[test]
+    fn what_a_burst_leaves_is_freed_and_what_is_held_stays() {
+        let mut pool = pool(100, 2);
+        let mut burst: Vec<Frame> = (0..100).map(|_| encode(&mut pool, b"x").unwrap()).collect();
+        burst.truncate(10);
+        for _ in 0..100 / LOOKS_PER_TURN + 1 {
+            pool.free_surplus();
+        }
+        assert_eq!(pool.frames.len(), 10);
+        drop(burst);
+        pool.free_surplus();
+        assert_eq!(pool.frames.len(), 2);
+        assert_eq!(pool.statistics().high, 100);
     }
 }

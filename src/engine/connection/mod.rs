@@ -33,6 +33,7 @@ use self::traffic::Traffic;
 use self::websocket::WebSocket;
 use super::clock::Tick;
 use super::handle::Handle;
+use super::inputs::Input;
 use super::limits::Limits;
 use super::net::Peer;
 use super::tasks::TaskState;
@@ -69,7 +70,7 @@ pub struct Connection {
     pub(crate) traffic: Traffic,
     /// Bytes that were received and not consumed: a partial head, pipelined requests, or frames
     /// beyond a turn's budget.
-    pub(crate) input: Option<Vec<u8>>,
+    pub(crate) input: Option<Input>,
     /// Whether `input` may hold something whole. Cleared when parsing has found it partial.
     pub(crate) input_due: bool,
     /// From Open to the end.

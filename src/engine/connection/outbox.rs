@@ -10,8 +10,9 @@
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
+use std::mem;
 
-use super::frame::{Frame, Kind};
+use super::frame::{Frame, Kind, OVERHEAD_BYTES};
 use crate::engine::limits::{CHANNELS, EVENTS_MAX, REPLIES_MAX};
 
 /// Slices given to one system call: one begun, one control, [`REPLIES_MAX`] and [`CHANNELS`] make
@@ -51,9 +52,11 @@ pub struct Outbox {
     in_flight: Option<Frame>,
     in_flight_sent: usize,
     /// Response heads, pings, pongs and close frames, in order; the first `control_sent` bytes are
-    /// gone. While some of them are, no frame is in flight.
+    /// gone.
     control: Vec<u8>,
     control_sent: usize,
+    /// Bytes of the lane have gone since it was last empty. No frame is in flight then.
+    is_control_begun: bool,
     replies: VecDeque<Frame>,
     /// Boxed, because few connections ever wait for an event and each would pay for the lane.
     events: Option<Box<Events>>,
@@ -73,7 +76,19 @@ struct Events {
     frames: VecDeque<Frame>,
 }
 
+/// Bytes of a gap's frame: what a handler writes around one number.
+const GAP_BYTES_MAX: usize = 160;
+
 impl Outbox {
+    /// Bytes of heap that an outbox takes at most beside its control lane, its answers and the
+    /// frames it shares: the least list of answers, what holds events, a list of them that has grown
+    /// by doubling, and a gap.
+    pub(crate) const MEMORY_CEILING: usize = 4 * size_of::<Frame>()
+        + size_of::<Events>()
+        + 2 * EVENTS_MAX * size_of::<Frame>()
+        + GAP_BYTES_MAX
+        + OVERHEAD_BYTES;
+
     /// Whether everything has been taken by the kernel.
     pub fn is_empty(&self) -> bool {
         self.in_flight.is_none()
@@ -85,7 +100,7 @@ impl Outbox {
 
     /// Bytes of memory that answers hold here: those that wait, and the frame that is begun.
     pub fn reply_bytes(&self) -> usize {
-        self.in_flight.iter().chain(&self.replies).map(Frame::len).sum()
+        self.in_flight.iter().chain(&self.replies).map(Frame::memory_bytes).sum()
     }
 
     /// Bytes that the kernel has not taken, of every lane.
@@ -106,7 +121,7 @@ impl Outbox {
 
     /// Whether a frame is half on the wire.
     pub fn is_mid_frame(&self) -> bool {
-        self.in_flight.is_some() || self.control_sent > 0
+        self.in_flight.is_some() || self.is_control_begun
     }
 
     /// State frames replaced before they were begun, since the start of the connection.
@@ -114,8 +129,12 @@ impl Outbox {
         self.conflated
     }
 
-    /// The control lane, to append whole frames or a response head to.
+    /// The control lane, to append whole frames or a response head to. What has gone makes room
+    /// first: the lane would grow for ever with a peer that pings and always leaves a byte.
     pub fn control(&mut self) -> &mut Vec<u8> {
+        if self.control_sent > 0 {
+            self.control.drain(..mem::take(&mut self.control_sent));
+        }
         &mut self.control
     }
 
@@ -136,7 +155,9 @@ impl Outbox {
         if is_full {
             events.frames.pop_front();
             events.missed += 1;
-            events.gap = Some(gap(events.missed));
+            let gap = gap(events.missed);
+            debug_assert!(gap.len() <= GAP_BYTES_MAX, "a gap of {} bytes", gap.len());
+            events.gap = Some(gap);
         }
         events.frames.push_back(frame);
         is_full
@@ -204,6 +225,7 @@ impl Outbox {
         }
         let taken = sent.min(self.control_len());
         self.control_sent += taken;
+        self.is_control_begun |= taken > 0;
         sent -= taken;
         if self.control_sent < self.control.len() {
             return completed;
@@ -246,6 +268,7 @@ impl Outbox {
 
     fn reset_control(&mut self) {
         self.control_sent = 0;
+        self.is_control_begun = false;
         self.control.clear();
         if self.control.capacity() > CONTROL_CAPACITY_KEPT {
             self.control = Vec::new();
@@ -278,9 +301,23 @@ mod tests {
         outbox.set_pending(0, frame("<state>"));
         outbox.push_reply(frame("<reply>"));
         outbox.control().extend_from_slice(b"<control>");
-        assert_eq!((outbox.reply_bytes(), outbox.unsent_bytes()), (7, 23));
+        assert_eq!((outbox.reply_bytes(), outbox.unsent_bytes()), (7 + OVERHEAD_BYTES, 23));
         assert_eq!(write(&mut outbox, usize::MAX), "<control><reply><state>");
         assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn a_peer_that_pings_and_always_leaves_a_byte_does_not_make_the_lane_grow() {
+        let mut outbox = Outbox::default();
+        for _ in 0..1000 {
+            outbox.control().extend_from_slice(&[b'p'; 127]);
+            let rest = outbox.control_len() - 1;
+            write(&mut outbox, rest);
+            assert!(outbox.is_mid_frame() && outbox.control_len() == 1);
+        }
+        assert!(outbox.control.capacity() <= 512, "{}", outbox.control.capacity());
+        assert_eq!(write(&mut outbox, usize::MAX), "p");
+        assert!(!outbox.is_mid_frame());
     }
 
     #[test]

@@ -98,6 +98,13 @@ impl WebSocket {
         WebSocket { incoming: Incoming::default(), context }
     }
 
+    /// Bytes of heap that one state takes at most: itself; the frame that is being received and the
+    /// fragments of a message before it, both in buffers that grow by doubling, the first with up
+    /// to a header before and behind it; and control frames on their way out.
+    pub fn memory_ceiling(message_bytes_max: usize) -> usize {
+        size_of::<WebSocket>() + 2 * (message_bytes_max + 32) + 2 * message_bytes_max + 512
+    }
+
     /// Whether frames may still be sent: no close frame has gone either way.
     pub fn can_send(&self) -> bool {
         self.context.can_write()

@@ -72,9 +72,7 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
                 let stream = self.streams[slot as usize].as_mut();
                 // Fails when the peer is gone, which the next read will find.
                 let _ = stream.expect("an occupied slot has a stream").shutdown_write();
-                if let Some(input) = self.core.at(slot).input.take() {
-                    self.core.return_input_buffer(input);
-                }
+                self.core.release_input(slot);
             }
             _ => {}
         }

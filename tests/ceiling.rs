@@ -1,0 +1,469 @@
+//! The memory ceiling is true, and no fantasy. Every limit of the engine is reached at once, with the
+//! default limits: every place taken, a frame of its own begun by each connection, every class's
+//! newest frame and as many events as may wait owed, answers up to their limit, control lanes beyond
+//! theirs, half a frame beside a collected fragment or parked input in each WebSocket, and all tasks.
+//! The peak of the live heap of this thread, which is the whole engine's, stays below the ceiling
+//! and comes near it; and when all has ended the heap is what it was.
+//!
+//! What a test network and its clients keep is not the engine's: it is not counted.
+
+#![allow(unsafe_code, reason = "an allocator that counts can only be written with it")]
+
+#[path = "support/frames.rs"]
+mod frames;
+#[path = "support/wire.rs"]
+mod wire;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::io::{self, IoSlice};
+use std::time::Duration;
+
+use frames::{BINARY, PING, TEXT, UPGRADE, client_frame};
+use vitald::app::hub::Terms;
+use vitald::app::protocol::{self, MESSAGE_BYTES_MAX, Request as Wish};
+use vitald::engine::Engine;
+use vitald::engine::clock::Manual;
+use vitald::engine::connection::CloseReason;
+use vitald::engine::connection::frame::{Frame, Kind, NoFrame};
+use vitald::engine::connection::head::Request;
+use vitald::engine::connection::websocket::{Received, WebSocket};
+use vitald::engine::handle::{Handle, Slot};
+use vitald::engine::handler::{Answer, Context, Handler, Message};
+use vitald::engine::ledger::Resource;
+use vitald::engine::limits::{EVENTS_MAX, Limits};
+use vitald::engine::net::{Event, Net, Peer, Stream};
+use vitald::engine::tasks::Owner;
+use wire::{Wire, WireStream};
+
+struct Counting;
+
+thread_local! {
+    static LIVE: Cell<i64> = const { Cell::new(0) };
+    static PEAK: Cell<i64> = const { Cell::new(0) };
+    static IS_PAUSED: Cell<bool> = const { Cell::new(false) };
+}
+
+fn count(bytes: i64) {
+    if !IS_PAUSED.get() {
+        LIVE.set(LIVE.get() + bytes);
+        PEAK.set(PEAK.get().max(LIVE.get()));
+    }
+}
+
+/// Does what is not the engine's: none of it is counted.
+fn uncounted<R>(act: impl FnOnce() -> R) -> R {
+    let was_paused = IS_PAUSED.replace(true);
+    let result = act();
+    IS_PAUSED.set(was_paused);
+    result
+}
+
+// SAFETY: every call goes on to the system's allocator unchanged; the counts are plain cells of the
+// thread, without a destructor, so they may be touched at any time in the thread's life.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as i64);
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as i64);
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count(-(layout.size() as i64));
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count(size as i64 - layout.size() as i64);
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// The wire, with its own memory left uncounted. A turn is given at most as many events as a poll
+/// with one registration for each socket could give.
+struct Quiet {
+    wire: Wire,
+    found: Vec<Event>,
+    events_max: usize,
+}
+
+struct QuietStream(WireStream);
+
+impl Net for Quiet {
+    type Stream = QuietStream;
+
+    fn poll(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<()> {
+        if self.found.is_empty() {
+            uncounted(|| self.wire.poll(&mut self.found, timeout))?;
+        }
+        let count = self.found.len().min(self.events_max);
+        events.extend(self.found.drain(..count));
+        Ok(())
+    }
+
+    fn accept(&mut self) -> io::Result<(QuietStream, Peer)> {
+        let (stream, peer) = uncounted(|| self.wire.accept())?;
+        Ok((QuietStream(stream), peer))
+    }
+
+    fn open(&mut self, stream: &mut QuietStream, slot: Slot) -> io::Result<()> {
+        uncounted(|| self.wire.open(&mut stream.0, slot))
+    }
+
+    fn close(&mut self, stream: QuietStream) {
+        uncounted(|| self.wire.close(stream.0));
+    }
+
+    fn stop_listening(&mut self) {
+        self.wire.stop_listening();
+    }
+}
+
+impl Stream for QuietStream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        uncounted(|| self.0.read(buffer))
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        uncounted(|| self.0.write_vectored(slices))
+    }
+
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        self.0.shutdown_write()
+    }
+}
+
+/// Takes as much as it can, when its leader says so.
+struct Hoarder {
+    open: Vec<Handle>,
+}
+
+impl Hoarder {
+    /// The longest frame that may be shared, if there may be another one.
+    fn try_encode(&self, context: &mut Context<'_>) -> Result<Frame, NoFrame> {
+        let payload_bytes = context.limits().shared_bytes_max - 4;
+        context.encode(Kind::Binary, |out| (0..payload_bytes).for_each(|_| out.push(b'x')))
+    }
+
+    fn encode(&self, context: &mut Context<'_>) -> Frame {
+        self.try_encode(context).expect("there is room for every frame that the limits promise")
+    }
+
+    /// A frame for each connection, of which it will take the beginning.
+    fn begin(&self, context: &mut Context<'_>) {
+        for &handle in &self.open {
+            let frame = self.encode(context);
+            assert!(context.publish(handle, 0, frame));
+        }
+    }
+
+    /// The newest frame of every class, and all events that can wait, to all who are concerned.
+    fn share(&self, context: &mut Context<'_>) {
+        let classes_max = context.limits().classes_max;
+        for class in 0..classes_max {
+            let frame = self.encode(context);
+            for (index, &handle) in self.open.iter().enumerate() {
+                if index % classes_max == class {
+                    assert!(context.publish(handle, 1, frame.clone()));
+                }
+            }
+        }
+        for _ in 0..EVENTS_MAX {
+            let frame = self.encode(context);
+            self.announce(context, &frame);
+        }
+        // One more at least, and then no further one before one is let go.
+        let last = self.encode(context);
+        let mut held = vec![last.clone()];
+        held.extend(std::iter::from_fn(|| self.try_encode(context).ok()));
+        assert_eq!(self.try_encode(context).unwrap_err(), NoFrame::Full);
+        self.announce(context, &last);
+        let foreign = Frame::new(Kind::Text, |_| {});
+        assert!(!context.publish(self.open[0], 0, foreign), "nobody would have counted it");
+    }
+
+    fn announce(&self, context: &mut Context<'_>, frame: &Frame) {
+        for &handle in &self.open {
+            let gap =
+                |missed| Frame::new(Kind::Text, |out| out.extend(format!("{missed}").bytes()));
+            assert!(context.event(handle, frame.clone(), gap));
+        }
+    }
+
+    /// Answers until no more is taken: long ones, then short ones.
+    fn answer(&self, context: &mut Context<'_>) {
+        for &handle in &self.open {
+            for bytes in [48 << 10, 1 << 10, 1] {
+                let frame = || Frame::new(Kind::Binary, |out| out.resize(out.len() + bytes, b'x'));
+                while context.reply(handle, frame()) {}
+            }
+        }
+    }
+}
+
+impl Handler for Hoarder {
+    fn memory_ceiling(&self, _: &Limits) -> usize {
+        self.open.capacity() * size_of::<Handle>()
+    }
+
+    fn start(&mut self, context: &mut Context<'_>) {
+        let hour = Duration::from_secs(3600);
+        while context.spawn_after("sleep", Owner::Handler, hour).is_some() {}
+    }
+
+    fn request(&mut self, _: &mut Context<'_>, _: Handle, _: &Request<'_>) -> Answer {
+        Answer::Upgrade { protocol: None }
+    }
+
+    fn open(&mut self, _: &mut Context<'_>, handle: Handle, _: &Request<'_>) {
+        self.open.push(handle);
+    }
+
+    fn message(&mut self, context: &mut Context<'_>, _: Handle, message: Message<'_>) {
+        match message {
+            Message::Text("begin") => self.begin(context),
+            Message::Text("share") => self.share(context),
+            Message::Text("answer") => self.answer(context),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn closed(&mut self, _: &mut Context<'_>, handle: Handle, _: CloseReason) {
+        self.open.retain(|open| *open != handle);
+    }
+}
+
+type Hoard = Engine<Hoarder, Quiet, Manual>;
+
+/// As much of a message as may come without its end, in two fragments: what collects them doubles
+/// for the second.
+fn fragments() -> Vec<u8> {
+    let second = [b'x'; 26];
+    let first = [b'x'; MESSAGE_BYTES_MAX - 26];
+    [client_frame(BINARY, &first), client_frame(0, &second)].concat()
+}
+
+/// Some of the longest frame: what receives it doubles, because the one before was shorter.
+fn half_frame() -> Vec<u8> {
+    client_frame(0x80, &[b'x'; MESSAGE_BYTES_MAX])[..100].to_vec()
+}
+
+/// Pings whose pongs take `bytes`, a multiple of 127.
+fn pings(bytes: usize) -> Vec<u8> {
+    client_frame(0x80 | PING, &[b'p'; 125]).repeat(bytes / 127)
+}
+
+/// An engine with a handler that hoards, on a wire that is not counted.
+struct Trial {
+    engine: Hoard,
+    wire: Wire,
+    limits: Limits,
+    /// Bytes that a client's end holds without being read.
+    pipe_bytes: usize,
+    /// This thread's heap before there was an engine.
+    before: i64,
+}
+
+impl Trial {
+    fn new(limits: Limits, pipe_bytes: usize) -> Trial {
+        let (wire, net) = uncounted(|| {
+            let wire = Wire::new();
+            let net = Quiet { wire: wire.clone(), found: Vec::new(), events_max: limits.slots() };
+            (wire, net)
+        });
+        let before = LIVE.get();
+        PEAK.set(before);
+        let handler = Hoarder { open: Vec::with_capacity(limits.connections_max) };
+        let engine = Engine::with_parts(limits.clone(), net, wire.clock(), handler);
+        let mut engine = engine.expect("the limits make sense");
+        engine.turn(Some(Duration::ZERO)).expect("the wire does not fail");
+        Trial { engine, wire, limits, pipe_bytes, before }
+    }
+
+    /// Bytes of heap that the engine has now.
+    fn live(&self) -> i64 {
+        LIVE.get() - self.before
+    }
+
+    fn settle(&mut self) {
+        while self.engine.turn(Some(Duration::ZERO)).expect("the wire does not fail").worked {}
+    }
+
+    fn send(&self, client: usize, bytes: &[u8]) {
+        uncounted(|| self.wire.send(client, bytes));
+    }
+
+    fn command(&mut self, leader: usize, text: &str) {
+        let frame = uncounted(|| client_frame(0x80 | TEXT, text.as_bytes()));
+        self.send(leader, &frame);
+        self.settle();
+        uncounted(|| drop(frame));
+    }
+
+    /// Brings everything to its limit.
+    fn fill(&mut self) {
+        let (places, pipe_bytes) = (self.limits.connections_max, self.pipe_bytes);
+        let clients: Vec<usize> =
+            uncounted(|| (0..places).map(|_| self.wire.connect(pipe_bytes)).collect());
+        clients.iter().for_each(|client| self.send(*client, UPGRADE));
+        self.settle();
+        uncounted(|| clients.iter().for_each(|client| drop(self.wire.text(*client))));
+        let leader = *clients.last().expect("there is a place");
+        self.command(leader, "begin");
+        // Every second one fills its control lane first and then begins a frame that will not end;
+        // the others go on with pings until they are not read any more, and have some parked.
+        let control_bytes = self.limits.control_bytes_max;
+        let half = uncounted(|| [pings(control_bytes), fragments(), half_frame()].concat());
+        let flood = uncounted(|| [fragments(), pings(16 << 10)].concat());
+        for pair in clients[..places - 1].chunks(2) {
+            self.send(pair[0], &half);
+            pair[1..].iter().for_each(|client| self.send(*client, &flood));
+        }
+        self.settle();
+        self.command(leader, "share");
+        self.command(leader, "answer");
+        let refusals = self.limits.refusals_max;
+        uncounted(|| {
+            (0..refusals).for_each(|_| {
+                self.wire.connect(1);
+            });
+        });
+        self.settle();
+        uncounted(|| drop((clients, half, flood)));
+    }
+
+    fn assert_full(&self, inputs: usize) {
+        let limits = &self.limits;
+        for (resource, count) in [
+            (Resource::Slot, limits.slots()),
+            (Resource::Member, limits.connections_max),
+            (Resource::Timer, limits.slots() + limits.tasks_max),
+            (Resource::Input, inputs),
+        ] {
+            assert_eq!(self.engine.ledger().row(resource).live(), count as u64, "{resource:?}");
+        }
+    }
+
+    /// Waits until every deadline has passed, and the surplus of frames is freed.
+    fn end(&mut self) {
+        while self.engine.connections().count() > 0 {
+            self.engine.turn(None).expect("the wire does not fail");
+        }
+        for _ in 0..self.limits.frames_max() {
+            self.engine.turn(Some(Duration::ZERO)).expect("the wire does not fail");
+        }
+    }
+
+    /// The peak so far, as a share of the ceiling, which it must not pass.
+    fn share(&self) -> f64 {
+        let (ceiling, peak) = (self.engine.memory_ceiling() as i64, PEAK.get() - self.before);
+        let share = 100.0 * peak as f64 / ceiling as f64;
+        // The test runner keeps what is printed, on this thread's heap.
+        uncounted(|| println!("ceiling {ceiling}, peak {peak} ({share:.1} %)"));
+        assert!(peak <= ceiling, "the peak of {peak} bytes is above the ceiling of {ceiling}");
+        share
+    }
+}
+
+#[test]
+fn every_limit_reached_at_once_stays_below_the_ceiling_and_leaves_nothing() {
+    let limits = Limits { frames_kept_max: 0, ..Limits::default() };
+    let mut trial = Trial::new(limits.clone(), 300);
+    let idle = trial.live();
+    trial.fill();
+    trial.assert_full(limits.connections_max / 2 - 1);
+    assert_eq!(trial.engine.pools().frames.live, limits.frames_max() - 1);
+    assert!(trial.share() > 70.0, "frames that are begun count among the answers, too");
+    trial.end();
+    let rest = trial.live();
+    assert!(rest - idle <= 256, "{} bytes are left of everything that has ended", rest - idle);
+    trial.fill();
+    trial.end();
+    assert_eq!(trial.live(), rest, "the second time leaves nothing");
+}
+
+/// What the first trial cannot reach at once with the rest: every shared frame waits in the pool to
+/// be used again while the answers are the connections' own, and whoever floods finds no input buffer.
+#[test]
+fn the_ceiling_is_not_far_above_what_can_be_reached() {
+    let all = Limits::default();
+    let limits = Limits { frames_kept_max: all.frames_max(), inputs_max: 0, ..all };
+    let mut trial = Trial::new(limits.clone(), limits.shared_bytes_max);
+    trial.fill();
+    trial.assert_full(0);
+    assert!(trial.share() > 90.0);
+    trial.end();
+}
+
+#[test]
+fn a_websocket_takes_no_more_than_is_counted_for_it() {
+    let ceiling = WebSocket::memory_ceiling(MESSAGE_BYTES_MAX) as i64;
+    let text = client_frame(TEXT, &[b'x'; MESSAGE_BYTES_MAX - 26]);
+    let pinged = [client_frame(0x80 | PING, &[b'p'; 125]), fragments(), half_frame()].concat();
+    let mut most = 0;
+    for input in [
+        half_frame(),
+        [fragments(), half_frame()].concat(),
+        [text, client_frame(0, &[b'x'; 26]), half_frame()].concat(),
+        pinged,
+        // A whole message, then a longer one: the buffer of the first is used again.
+        [client_frame(0x82, &[b'x'; MESSAGE_BYTES_MAX / 2]), fragments(), half_frame()].concat(),
+    ] {
+        let mut control = uncounted(|| Vec::with_capacity(1000));
+        let before = LIVE.get();
+        PEAK.set(before);
+        let mut websocket = Box::new(WebSocket::new(MESSAGE_BYTES_MAX));
+        // Byte by byte, as the slowest network could bring it.
+        for byte in &input {
+            let mut rest = std::slice::from_ref(byte);
+            while !matches!(websocket.read(&mut rest, &mut control), Received::Nothing) {}
+        }
+        most = most.max(PEAK.get() - before);
+        drop(websocket);
+        assert_eq!(LIVE.get(), before);
+        uncounted(|| drop(control));
+    }
+    assert!((ceiling * 9 / 10..=ceiling).contains(&most), "{most} of {ceiling}");
+}
+
+/// What the longest messages of each shape leave as the terms of a class, and take while they are
+/// read.
+#[test]
+fn what_a_message_can_ask_for_takes_no_more_than_is_counted_for_it() {
+    let (mut kept_most, mut taken_most) = (0, 0);
+    for path in ["cpu", "cpu.user", "disks.#", "disks.#.await_ms", "networks.#.up"] {
+        let text = uncounted(|| {
+            let mut text = r#"{"type":"subscribe","topics":["#.to_owned();
+            for number in 0.. {
+                let path = path.replace('#', &format!("{number:x}"));
+                if text.len() + path.len() + 5 > MESSAGE_BYTES_MAX {
+                    break;
+                }
+                text.push_str(&format!("{path:?},"));
+            }
+            text.truncate(text.len() - 1);
+            text + "]}"
+        });
+        assert!(text.len() > MESSAGE_BYTES_MAX - 40 && text.len() <= MESSAGE_BYTES_MAX);
+        let before = LIVE.get();
+        PEAK.set(before);
+        let (_, request) = protocol::parse(&text, 1000);
+        let (kept, taken) = (LIVE.get() - before, PEAK.get() - before);
+        let Ok(Wish::Subscribe { .. }) = request else { panic!("{request:?}") };
+        (kept_most, taken_most) = (kept_most.max(kept), taken_most.max(taken));
+        drop(request);
+        uncounted(|| drop(text));
+    }
+    let counted = Terms::bytes_max(MESSAGE_BYTES_MAX) as i64;
+    assert!((counted / 2..=counted).contains(&kept_most), "{kept_most} of {counted}");
+    // The other half is for what is made of it.
+    let counted = 32 * MESSAGE_BYTES_MAX as i64 / 2;
+    assert!((counted / 3..=counted).contains(&taken_most), "{taken_most} of {counted}");
+}
