@@ -18,7 +18,7 @@ use self::access::Access;
 use self::assets::PAGE;
 use self::hub::{Hub, Member, Terms};
 use self::protocol::{
-    DEFAULT_SUBSCRIPTION, ErrorCode, ErrorMessage, Hello, Metrics, Pong, Refusal, Subscribed,
+    DEFAULT_SUBSCRIPTION, ErrorCode, ErrorMessage, Gap, Hello, Metrics, Pong, Refusal, Subscribed,
     Unsubscribed, write_json,
 };
 use self::routes::{HistoryQuery, Route};
@@ -386,6 +386,17 @@ impl Handler for App {
             log::info!("tick count={} lateness_p99_us={}", lateness.count(), p99.as_micros());
         }
     }
+}
+
+/// Sends a message, which is JSON, to every open WebSocket as an event: a slow reader misses the
+/// oldest of those that wait for it, and is told how many. Gives how many it goes to.
+///
+/// # Errors
+/// When it is too long, or too many frames are held.
+pub fn broadcast(context: &mut Context<'_>, message: &str) -> Result<usize, NoFrame> {
+    let frame = context.encode(Kind::Text, |out| out.extend_from_slice(message.as_bytes()))?;
+    let gap = |missed| Frame::new(Kind::Text, |out| write_json(&Gap::new(missed), out));
+    Ok(context.broadcast(&frame, gap))
 }
 
 fn reply(context: &mut Context<'_>, handle: Handle, message: &impl serde::Serialize) -> bool {

@@ -359,6 +359,20 @@ impl<'a> Pong<'a> {
     }
 }
 
+/// Stands before the next event where others had to be dropped.
+#[derive(Serialize)]
+pub struct Gap {
+    r#type: &'static str,
+    missed: u64,
+}
+
+impl Gap {
+    /// So many are missing.
+    pub fn new(missed: u64) -> Gap {
+        Gap { r#type: "gap", missed }
+    }
+}
+
 /// The answer to what cannot be carried out.
 #[derive(Serialize)]
 pub struct ErrorMessage<'a> {

@@ -134,7 +134,7 @@ struct Messages {
     sent: u64,
     bytes: u64,
     conflated: u64,
-    dropped: Option<u64>,
+    dropped: u64,
 }
 
 #[derive(Serialize)]
@@ -189,8 +189,7 @@ impl ServerFigures {
             sent: stats.messages_sent,
             bytes: stats.message_bytes_sent,
             conflated: stats.frames_conflated,
-            // There is no message yet that is dropped rather than replaced by a newer one.
-            dropped: None,
+            dropped: stats.events_dropped,
         };
         let lateness_ms = Lateness {
             p99: lateness.quantile(0.99).map(milliseconds),

@@ -14,6 +14,7 @@ use super::access::Access;
 use super::hub::CLASSES_MAX;
 use crate::config::{Config, Listen};
 use crate::engine::clock::Monotonic;
+use crate::engine::connection::frame::NoFrame;
 use crate::engine::descriptors::reserve_descriptors;
 use crate::engine::ledger::Ledger;
 use crate::engine::limits::Limits;
@@ -141,6 +142,16 @@ impl Server {
     /// When the next turn is due without an event; now if work is left over.
     pub fn next_deadline(&self) -> Option<Instant> {
         self.engine.next_deadline().map(|tick| self.engine.clock().instant(tick))
+    }
+
+    /// Sends a message, which is JSON and one object, to every open WebSocket as an event. It leaves
+    /// with the next turn, which is then due at once. Of those that wait for a slow reader the oldest
+    /// go, and a `gap` message says how many. Gives how many it goes to.
+    ///
+    /// # Errors
+    /// When the message is longer than a shared one may be (64 KiB), or too many are held.
+    pub fn broadcast_event(&mut self, message: &str) -> Result<usize, NoFrame> {
+        self.engine.act(|_, context| super::broadcast(context, message))
     }
 
     /// Begins to stop in order: listeners close, subscribers get close code 1001; complete after at

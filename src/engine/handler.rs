@@ -259,6 +259,18 @@ impl<'a> Context<'a> {
         true
     }
 
+    /// Queues an event for every open WebSocket, as [`Context::event`] does for one; gives for how
+    /// many.
+    pub fn broadcast(&mut self, frame: &Frame, gap: impl Fn(u64) -> Frame) -> usize {
+        let mut count = 0;
+        for slot in 0..self.core.limits.slots() {
+            let handle = self.core.connections.get(slot).map(|connection| connection.handle);
+            let is_sent = handle.is_some_and(|handle| self.event(handle, frame.clone(), &gap));
+            count += usize::from(is_sent);
+        }
+        count
+    }
+
     /// Forgets the state that waits on a channel.
     pub fn retract(&mut self, handle: Handle, channel: usize) {
         if let Some(connection) = self.core.sendable(handle) {

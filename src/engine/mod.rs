@@ -145,6 +145,15 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
         self.core.wheel.next_deadline()
     }
 
+    /// Lets the program that drives the loop act as the handler may, between two turns. What is
+    /// queued leaves with the next turn, which is then due at once.
+    pub fn act<R>(&mut self, act: impl FnOnce(&mut H, &mut Context<'_>) -> R) -> R {
+        self.start();
+        self.core.now = self.clock.now();
+        let mut context = Context::new(&mut self.core, &self.clock, &self.streams);
+        act(&mut self.handler, &mut context)
+    }
+
     /// Begins to stop: the listeners close at once, idle connections end, answers are finished,
     /// WebSockets get close code 1001; after [`Limits::drain_timeout`] what is left is dropped.
     pub fn shutdown(&mut self) {
