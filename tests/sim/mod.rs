@@ -126,6 +126,7 @@ fn faults(random: &mut Random) -> Faults {
         _ => 0,
     };
     Faults {
+        is_shuffled: chance(1) == 1,
         short_read: chance(500),
         short_write: chance(500),
         interrupted: chance(100),

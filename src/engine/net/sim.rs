@@ -14,6 +14,7 @@ mod server;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::io;
 use std::mem;
 use std::rc::Rc;
 use std::time::Duration;
@@ -27,9 +28,10 @@ use crate::engine::random::Random;
 pub type ClientId = usize;
 
 /// Bytes that the way to the server holds: a client that sends more must wait until it reads.
-const TO_SERVER_BYTES_MAX: usize = 64 * 1024;
+const TO_SERVER_BYTES_MAX: usize = 128 * 1024;
 
-/// What the network may do to a server, each so many times in a thousand. The default is nothing.
+/// What the network may do to a server; numbers are so many times in a thousand. The default is
+/// nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Faults {
     /// A read gives fewer bytes than there are.
@@ -40,6 +42,8 @@ pub struct Faults {
     pub interrupted: u32,
     /// A poll tells of a readiness that is none.
     pub spurious_event: u32,
+    /// The events of a poll come in any order; else in the order in which they came about.
+    pub is_shuffled: bool,
     /// An event is told twice.
     pub duplicate_event: u32,
     /// An event comes late, by up to `delay_max`.
@@ -165,15 +169,22 @@ impl SimNet {
         pipe.client_ended = true;
         pipe.is_client_gone = true;
         // As in a kernel: closing with input unread is a reset.
-        pipe.is_reset |= !pipe.to_client.is_empty();
+        if !pipe.to_client.is_empty() {
+            pipe.failure = Some(io::ErrorKind::ConnectionReset);
+        }
         state.note(client);
     }
 
     /// The client resets the connection.
     pub fn reset(&self, client: ClientId) {
+        self.fail(client, io::ErrorKind::ConnectionReset);
+    }
+
+    /// The connection breaks: the server's attempts to read and to write give `kind` from now on.
+    pub fn fail(&self, client: ClientId, kind: io::ErrorKind) {
         let mut state = self.state.borrow_mut();
         let pipe = &mut state.pipes[client];
-        pipe.is_reset = true;
+        pipe.failure = Some(kind);
         pipe.is_client_gone = true;
         state.note(client);
     }
@@ -211,6 +222,12 @@ impl SimNet {
     /// network made up, or a failure to register it.
     pub fn is_spoilt(&self, client: ClientId) -> bool {
         self.state.borrow().pipes[client].is_spoilt
+    }
+
+    /// Whether the server has said that it will send no more, or has closed.
+    pub fn has_server_ended(&self, client: ClientId) -> bool {
+        let pipe = &self.state.borrow().pipes[client];
+        pipe.server_ended || pipe.is_closed
     }
 
     /// Whether the server has closed its end.

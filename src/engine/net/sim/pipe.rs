@@ -30,8 +30,8 @@ pub(super) struct Pipe {
     pub(super) client_ended: bool,
     /// Nobody reads at the client's end any more.
     pub(super) is_client_gone: bool,
-    /// The server finds a reset when it next tries.
-    pub(super) is_reset: bool,
+    /// What the server finds when it next tries, and from then on.
+    pub(super) failure: Option<io::ErrorKind>,
     /// The server has said that it will send no more.
     pub(super) server_ended: bool,
     /// The server has closed.
@@ -56,7 +56,7 @@ impl Pipe {
             is_write_armed: false,
             client_ended: false,
             is_client_gone: false,
-            is_reset: false,
+            failure: None,
             server_ended: false,
             is_closed: false,
             is_client_reset: false,
@@ -79,9 +79,10 @@ impl Pipe {
     /// The event that is to be told now, if any; it is not told again before the next `WouldBlock`.
     pub(super) fn transition(&mut self, now: Tick) -> Option<Event> {
         let slot = self.living_slot()?;
-        let has_input = !self.to_server.is_empty() || self.client_ended || self.is_reset;
+        let is_broken = self.failure.is_some();
+        let has_input = !self.to_server.is_empty() || self.client_ended || is_broken;
         let readable = self.is_read_armed && has_input;
-        let writable = self.is_write_armed && (self.is_reset || self.room(now) > 0);
+        let writable = self.is_write_armed && (is_broken || self.room(now) > 0);
         self.is_read_armed &= !readable;
         self.is_write_armed &= !writable;
         (readable || writable).then_some(Event::Connection { slot, readable, writable })
@@ -133,7 +134,7 @@ impl Pipe {
         assert!(!self.server_ended, "a byte is written after the end");
         if self.is_client_gone {
             // The first write to somebody who is gone succeeds; the answer to it is a reset.
-            self.is_reset = true;
+            self.failure = Some(io::ErrorKind::ConnectionReset);
             return Ok(slices.iter().map(|slice| slice.len()).sum());
         }
         if length == 0 {

@@ -35,7 +35,9 @@ impl Net for SimNet {
             !is_due
         });
         state.add_spurious(events);
-        state.random.shuffle(&mut events[first..]);
+        if state.faults.is_shuffled {
+            state.random.shuffle(&mut events[first..]);
+        }
         state.record(b'p', events.len() - first, now.as_nanos() as usize);
         Ok(())
     }
@@ -120,13 +122,13 @@ impl State {
         }
         if self.random.happens(self.faults.reset) {
             let pipe = &mut self.pipes[client];
-            pipe.is_reset = true;
+            pipe.failure = Some(io::ErrorKind::ConnectionReset);
             pipe.is_spoilt = true;
             pipe.reset_client();
         }
-        match self.pipes[client].is_reset {
-            true => Err(io::ErrorKind::ConnectionReset.into()),
-            false => Ok(()),
+        match self.pipes[client].failure {
+            Some(kind) => Err(kind.into()),
+            None => Ok(()),
         }
     }
 }
@@ -170,7 +172,7 @@ impl Stream for SimStream {
         let mut state = self.state.borrow_mut();
         state.record(b's', self.client, 0);
         let pipe = &mut state.pipes[self.client];
-        if pipe.is_reset {
+        if pipe.failure.is_some() {
             return Err(io::ErrorKind::NotConnected.into());
         }
         pipe.server_ended = true;
