@@ -75,6 +75,12 @@ impl World {
             return self.judge_drained(client, &who);
         }
         self.judge_age(client, &who);
+        // Last words have a second, which windows that are shut again and again can use up.
+        let is_slow =
+            self.options.faults.zero_window > 0 && !self.options.faults.delay_max.is_zero();
+        if is_slow && hearing.is_mid_speech() && !client.is_leaving() {
+            return;
+        }
         match &plan.expectation {
             // Who may be dropped may be cut off.
             Expectation::Anything => return,
