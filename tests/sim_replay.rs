@@ -39,6 +39,12 @@ fn the_seed_that_is_asked_for_holds() {
 }
 
 #[test]
+fn a_network_that_loses_events_does_not_go_unnoticed() {
+    let is_noticed = |seed| std::panic::catch_unwind(|| sim::run_losing(seed, 50)).is_err();
+    assert!((1..=10).any(is_noticed));
+}
+
+#[test]
 fn the_same_seed_is_the_same_run() {
     for seed in 1..=3 {
         assert_eq!(sim::run(seed), sim::run(seed));

@@ -83,11 +83,17 @@ struct Options {
 impl Options {
     fn draw(random: &mut Random) -> Options {
         let span = Duration::from_millis(random.between(20_000, 90_000));
-        let jumps = (0..random.below(3)).map(|_| {
+        let mut jumps = Vec::new();
+        for _ in 0..random.below(3) {
             let at = Tick::from_millis(random.between(1000, span.as_millis() as u64));
-            (at, Duration::from_millis(random.between(100, 120_000)))
-        });
-        let mut jumps: Vec<_> = jumps.collect();
+            let far = Duration::from_millis(random.between(100, 120_000));
+            jumps.push((at, far));
+            // A host that wakes up may soon sleep again.
+            if random.below(2) == 0 {
+                let soon = at + far + Duration::from_millis(random.between(0, 1000));
+                jumps.push((soon, Duration::from_millis(random.between(100, 120_000))));
+            }
+        }
         jumps.sort();
         Options {
             limits: limits(random),
