@@ -78,7 +78,13 @@ impl Server {
         config.check().map_err(Error::Config)?;
         let wanted = resolve(config)?;
         let connections_max = config.connections_max;
-        let limits = Limits { connections_max, classes_max: CLASSES_MAX, ..Limits::default() };
+        let limits = Limits {
+            connections_max,
+            // One for each: input that waits is never in want of room.
+            inputs_max: connections_max,
+            classes_max: CLASSES_MAX,
+            ..Limits::default()
+        };
         let needed = limits.descriptors(DESCRIPTORS_BESIDE);
         reserve_descriptors(needed).map_err(Error::Descriptors)?;
         let mut net = MioNet::new().map_err(Error::Poll)?;

@@ -114,6 +114,7 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
             log::warn!("limit={} peer={peer} action=refuse status=503", reason.name());
         }
         if self.accepting.refused == self.core.limits.refusals_max {
+            debug_assert!(matches!(turned, Turned::AddressFull), "the table has no such place");
             self.doom(slot, reason);
             return;
         }

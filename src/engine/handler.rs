@@ -216,7 +216,9 @@ impl<'a> Context<'a> {
     /// Queues an answer to one WebSocket. False when it cannot be sent: the connection is on its
     /// way out, or with this frame its answers would hold more than [`Limits::reply_bytes_max`].
     /// While they hold more than half of that, the peer is not read: so whoever answers each
-    /// message with at most the other half is never refused. Beside its own bytes an answer counts
+    /// message with at most the other half is never refused, unless the pool of input buffers
+    /// ([`Limits::inputs_max`]) is smaller than the table and used up: then one read's worth of
+    /// messages comes all at once. Beside its own bytes an answer counts
     /// with those that its keeping takes, about 80.
     pub fn reply(&mut self, handle: Handle, frame: Frame) -> bool {
         let bytes_max = self.core.limits.reply_bytes_max;
@@ -283,6 +285,8 @@ impl<'a> Context<'a> {
     pub fn close(&mut self, handle: Handle, code: u16, text: &'static str, reason: CloseReason) {
         let Some(connection) = self.core.sendable(handle) else { return };
         connection.close_wanted = Some(CloseWanted { code, text, reason });
+        // It would not be sent, and a frame that waits for nobody is one that others cannot have.
+        connection.outbox.drop_news();
         self.core.queue(handle);
     }
 

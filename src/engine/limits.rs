@@ -157,7 +157,13 @@ impl Limits {
         if self.silence_timeout <= self.ping_after {
             return Err("silence_timeout must be longer than ping_after".to_owned());
         }
-        if self.messages_per_turn == 0 || self.accepts_per_turn == 0 {
+        let budgets = [
+            self.messages_per_turn,
+            self.accepts_per_turn,
+            self.read_bytes_per_turn,
+            self.write_bytes_per_turn,
+        ];
+        if budgets.contains(&0) {
             return Err("the budgets of a turn must be at least 1".to_owned());
         }
         Ok(())
@@ -177,6 +183,14 @@ mod tests {
     fn limits_that_contradict_each_other_are_named() {
         let limits = Limits { silence_timeout: Duration::from_secs(1), ..Limits::default() };
         assert!(limits.check().unwrap_err().contains("silence_timeout"));
+        for limits in [
+            Limits { messages_per_turn: 0, ..Limits::default() },
+            Limits { accepts_per_turn: 0, ..Limits::default() },
+            Limits { read_bytes_per_turn: 0, ..Limits::default() },
+            Limits { write_bytes_per_turn: 0, ..Limits::default() },
+        ] {
+            assert!(limits.check().unwrap_err().contains("budgets"));
+        }
         let limits = Limits { connections_max: 0, ..Limits::default() };
         assert!(limits.check().unwrap_err().contains("connections_max"));
     }

@@ -16,7 +16,7 @@ use super::core::TimerKey;
 use super::handle::{Handle, Slot};
 use super::handler::Handler;
 use super::limits::{INPUT_BYTES_MAX, Limits};
-use super::net::{Event, Net};
+use super::net::{EVENTS_PER_POLL, Event, Net};
 use super::tasks::Tasks;
 use super::wheel::Wheel;
 
@@ -59,7 +59,7 @@ impl Limits {
             // Doomed.
             + slots * size_of::<Slot>()
             // What a poll has found.
-            + slots * size_of::<Event>()
+            + (slots + EVENTS_PER_POLL) * size_of::<Event>()
             // How many connections each address has.
             + Addresses::memory_bytes(slots)
             // A timer for each connection and each task.

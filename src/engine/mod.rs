@@ -39,7 +39,7 @@ use self::core::{Core, TimerKey};
 use self::handle::Slot;
 use self::handler::{Cancel, Context, Handler};
 use self::limits::{INPUT_BYTES_MAX, Limits};
-use self::net::{Event, Net};
+use self::net::{EVENTS_PER_POLL, Event, Net};
 use self::tasks::{Fired, Owner, TaskId};
 
 /// Connections flushed in a turn after a publish. More are carried on in the next turn, so that a
@@ -93,7 +93,7 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
             streams: (0..slots).map(|_| None).collect(),
             clock,
             handler,
-            events: Vec::with_capacity(slots),
+            events: Vec::with_capacity(slots + EVENTS_PER_POLL),
             scratch: vec![0; INPUT_BYTES_MAX].into_boxed_slice(),
             control: Vec::new(),
             accepting: Accepting::default(),

@@ -244,7 +244,7 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
                 let now = self.core.now;
                 let connection = self.core.at(slot);
                 connection.outbox.control().extend_from_slice(&PING);
-                connection.note_pinged(now);
+                connection.note_pinged();
                 connection.traffic.note_pinged(now);
                 self.write_out(slot);
             }

@@ -94,8 +94,7 @@ pub struct Connection {
     pub(crate) owns_tasks: bool,
     /// This connection's next answer may be followed by another request.
     pub(crate) keep_alive: bool,
-    /// When the ping that is not answered was sent.
-    pinged: Option<Tick>,
+    ping: Ping,
     /// The close that the handler has asked for and that is not yet carried out.
     pub(crate) close_wanted: Option<CloseWanted>,
     /// The first cause of the end.
@@ -107,7 +106,8 @@ pub struct Connection {
     heard: Tick,
     /// When the bytes that wait now began to wait, or last moved.
     stalled: Option<Tick>,
-    /// When the frame that is half on the wire was begun.
+    /// When the frame that is half on the wire was begun. Control bytes count as one frame for as
+    /// long as some wait: who asks faster than it reads has the time of one frame to catch up.
     frame_begun: Option<Tick>,
     /// When the first byte of the head at hand came.
     head_begun: Option<Tick>,
@@ -117,6 +117,17 @@ pub struct Connection {
     pub(crate) is_refused: bool,
     /// Set by `release`, asserted when dropped.
     pub(crate) is_released: bool,
+}
+
+/// What has come of the ping that a silent peer is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ping {
+    /// None is due an answer.
+    None,
+    /// It waits behind what the peer has not yet taken.
+    Queued,
+    /// Its last byte has left, then.
+    Sent(Tick),
 }
 
 /// A close that a handler asked for.
@@ -151,7 +162,7 @@ impl Connection {
             stream: None,
             owns_tasks: false,
             keep_alive: true,
-            pinged: None,
+            ping: Ping::None,
             close_wanted: None,
             cause: None,
             lingered_bytes: 0,
@@ -199,15 +210,24 @@ impl Connection {
     /// Takes note that bytes came from the peer.
     pub(crate) fn note_heard(&mut self, now: Tick) {
         self.heard = now;
-        self.pinged = None;
+        self.ping = Ping::None;
         if self.phase == Phase::Head {
             self.head_begun.get_or_insert(now);
         }
     }
 
-    /// Takes note that a ping is on its way.
-    pub(crate) fn note_pinged(&mut self, now: Tick) {
-        self.pinged = Some(now);
+    /// Takes note that a ping is in the outbox.
+    pub(crate) fn note_pinged(&mut self) {
+        self.ping = Ping::Queued;
+    }
+
+    /// Takes note that the peer is read again. What it has said meanwhile waits to be read: it has
+    /// not been silent.
+    pub(crate) fn note_read_again(&mut self, now: Tick) {
+        self.heard = now;
+        if let Ping::Sent(_) = self.ping {
+            self.ping = Ping::Sent(now);
+        }
     }
 
     /// Whether any byte of a head has come.
@@ -221,6 +241,9 @@ impl Connection {
             self.stalled = None;
         } else if moved || self.stalled.is_none() {
             self.stalled = Some(now);
+        }
+        if self.ping == Ping::Queued && self.outbox.control_len() == 0 {
+            self.ping = Ping::Sent(now);
         }
     }
 
@@ -268,18 +291,28 @@ impl Connection {
                 Some(stall.unwrap_or((self.since + limits.stall_timeout, Deadline::Stall)))
             }
             Phase::Open => {
-                // From the ping, not from the silence before it: after a pause of the whole host a
-                // peer has its time to answer all the same.
-                let silence = match self.pinged {
-                    Some(pinged) => (pinged + limits.answer_timeout(), Deadline::Silence),
-                    None => (self.heard + limits.ping_after, Deadline::Ping),
-                };
-                Some(stall.filter(|stall| stall.0 <= silence.0).unwrap_or(silence))
+                let silence = self.silence_deadline(limits);
+                [stall, silence].into_iter().flatten().min_by_key(|(due, _)| *due)
             }
             Phase::Closing | Phase::Draining | Phase::Lingering => {
                 Some((self.since + limits.close_timeout, Deadline::Close))
             }
             Phase::Dead => None,
+        }
+    }
+
+    /// `None` while silence says nothing: the ping has not left, or the peer is not read. Then bytes
+    /// wait for it, and it is judged by how it takes them.
+    fn silence_deadline(&self, limits: &Limits) -> Option<(Tick, Deadline)> {
+        if self.stalled.is_some() && !self.wants_input(limits) {
+            return None;
+        }
+        match self.ping {
+            Ping::None => Some((self.heard + limits.ping_after, Deadline::Ping)),
+            Ping::Queued => None,
+            // From the ping, not from the silence before it: after a pause of the whole host a peer
+            // has its time to answer all the same.
+            Ping::Sent(at) => Some((at + limits.answer_timeout(), Deadline::Silence)),
         }
     }
 
@@ -338,7 +371,8 @@ mod tests {
         let (limits, mut connection) = (Limits::default(), connection());
         connection.enter(Phase::Open, seconds(1));
         assert_eq!(connection.deadline(&limits), Some((seconds(31), Deadline::Ping)));
-        connection.note_pinged(seconds(31));
+        connection.note_pinged();
+        connection.note_written(true, seconds(31));
         assert_eq!(connection.deadline(&limits), Some((seconds(46), Deadline::Silence)));
         connection.note_heard(seconds(32));
         assert_eq!(connection.deadline(&limits), Some((seconds(62), Deadline::Ping)));
@@ -348,7 +382,8 @@ mod tests {
     fn a_ping_that_a_pause_has_made_late_leaves_the_time_to_answer() {
         let (limits, mut connection) = (Limits::default(), connection());
         connection.enter(Phase::Open, seconds(1));
-        connection.note_pinged(seconds(3600));
+        connection.note_pinged();
+        connection.note_written(true, seconds(3600));
         assert_eq!(connection.deadline(&limits), Some((seconds(3615), Deadline::Silence)));
     }
 

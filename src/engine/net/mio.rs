@@ -21,12 +21,8 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use rustix::net::{SendAncillaryBuffer, SendFlags, send, sendmsg};
 
-use super::{Event, Net, Peer, Stream};
+use super::{EVENTS_PER_POLL, Event, Net, Peer, Stream};
 use crate::engine::handle::Slot;
-
-/// Events taken from the kernel at a time. More come with the next turn; half costs a system call
-/// more for each further batch under load, double is memory that idle hosts never use.
-const EVENTS_PER_POLL: usize = 256;
 
 /// Unsent bytes at which the kernel takes no more of a TCP connection's (`TCP_NOTSENT_LOWAT`): it
 /// takes a write once all before it is on its way to the peer. What waits longer waits in the
@@ -78,6 +74,8 @@ pub struct MioNet {
     poll: Poll,
     events: Events,
     listeners: Vec<Listener>,
+    /// The one that was tried last.
+    last_listener: usize,
     wake: Option<StdUnixStream>,
 }
 
@@ -102,6 +100,7 @@ impl MioNet {
             poll: Poll::new()?,
             events: Events::with_capacity(EVENTS_PER_POLL),
             listeners: Vec::new(),
+            last_listener: 0,
             wake: None,
         })
     }
@@ -153,18 +152,7 @@ impl MioNet {
         Ok(())
     }
 
-    /// Empties the wake descriptor, so that its next byte is an edge again.
-    fn drain_wake(&mut self) {
-        let Some(stream) = &mut self.wake else { return };
-        let mut bytes = [0; 64];
-        while matches!(stream.read(&mut bytes), Ok(read) if read > 0) {}
-    }
-}
-
-impl Net for MioNet {
-    type Stream = MioStream;
-
-    fn poll(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<()> {
+    fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         let mut timeout = timeout;
         while let Err(error) = self.poll.poll(&mut self.events, timeout) {
             if error.kind() != io::ErrorKind::Interrupted {
@@ -173,6 +161,11 @@ impl Net for MioNet {
             // Who was stopped and goes on finds an interruption first, and then what has come.
             timeout = Some(Duration::ZERO);
         }
+        Ok(())
+    }
+
+    /// Puts one batch of the kernel's into `events`; says whether there was a wake-up.
+    fn pass_on(&mut self, events: &mut Vec<Event>) -> bool {
         let mut woken = false;
         for event in &self.events {
             let token = event.token();
@@ -195,6 +188,30 @@ impl Net for MioNet {
                 });
             }
         }
+        woken
+    }
+
+    /// Empties the wake descriptor, so that its next byte is an edge again.
+    fn drain_wake(&mut self) {
+        let Some(stream) = &mut self.wake else { return };
+        let mut bytes = [0; 64];
+        while matches!(stream.read(&mut bytes), Ok(read) if read > 0) {}
+    }
+}
+
+impl Net for MioNet {
+    type Stream = MioStream;
+
+    fn poll(&mut self, events: &mut Vec<Event>, timeout: Option<Duration>) -> io::Result<()> {
+        self.wait(timeout)?;
+        let mut woken = self.pass_on(events);
+        // What did not fit is asked for at once: the engine goes on to judge who was silent.
+        while self.events.iter().count() == EVENTS_PER_POLL
+            && events.len() + EVENTS_PER_POLL <= events.capacity()
+        {
+            self.wait(Some(Duration::ZERO))?;
+            woken |= self.pass_on(events);
+        }
         if woken {
             self.drain_wake();
         }
@@ -202,7 +219,14 @@ impl Net for MioNet {
     }
 
     fn accept(&mut self) -> io::Result<(MioStream, Peer)> {
-        for listener in self.listeners.iter_mut().filter(|listener| listener.ready) {
+        // One after another, so that none is passed over for ever where places are few.
+        let count = self.listeners.len();
+        for _ in 0..count {
+            self.last_listener = (self.last_listener + 1) % count;
+            let listener = &mut self.listeners[self.last_listener];
+            if !listener.ready {
+                continue;
+            }
             let accepted = match &listener.socket {
                 ListenerSocket::Tcp(socket) => socket.accept().map(|(stream, address)| {
                     prepare_tcp(&stream);

@@ -63,7 +63,10 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
             // A pong. A ping puts its answer into the lane, but for one behind our close frame.
             Received::Control if control.is_empty() => {
                 let now = self.core.now;
-                self.core.at(slot).traffic.note_pong(now);
+                let connection = self.core.at(slot);
+                if connection.phase() == Phase::Open {
+                    connection.traffic.note_pong(now);
+                }
             }
             Received::Control => {
                 self.core.at(slot).outbox.control().append(control);

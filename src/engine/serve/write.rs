@@ -20,6 +20,7 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
         let stats = &mut self.core.stats;
         let connection =
             self.core.connections.get_mut(slot as usize).expect("the slot was found occupied");
+        let was_read = connection.wants_input(&self.core.limits);
         let mut failed = None;
         while connection.phase() != Phase::Dead
             && connection.writable
@@ -50,6 +51,9 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
             }
         }
         connection.note_written(moved, now);
+        if !was_read && connection.wants_input(&self.core.limits) {
+            connection.note_read_again(now);
+        }
         match failed {
             Some(reason) => self.doom(slot, reason),
             None => self.note_sent(slot),
