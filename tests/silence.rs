@@ -107,16 +107,15 @@ fn a_ping_that_waits_behind_a_frame_is_answered_in_time() {
 
 #[test]
 fn who_talks_all_the_time_is_not_silent_while_it_is_not_read() {
-    let talker = Talker { answer_bytes: 64_000, answers: 2, ..Talker::default() };
+    // It takes three of the five, 25 s each, until less than half of what may wait is left.
+    let talker = Talker { answer_bytes: 51_000, answers: 5, ..Talker::default() };
     let (mut engine, wire, client) = open(talker);
-    for _ in 0..2 {
-        wire.send(client, &client_frame(0x81, b"ask"));
-        settle(&mut engine);
-    }
-    for second in 1..100 {
+    wire.send(client, &client_frame(0x81, b"ask"));
+    settle(&mut engine);
+    for second in 1..150 {
         run_until(&mut engine, &wire, second * 1000);
         assert_open(&engine, &wire, client, second);
-        wire.take(client, 2700);
+        wire.take(client, 2050);
         if second % 2 == 0 {
             wire.send(client, &client_frame(0x8a, b""));
         }
