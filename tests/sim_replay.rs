@@ -1,24 +1,10 @@
 //! Single seeds of the simulation: those that have failed once, and one that is asked for.
 //!
-//! `SIM_SEED=n cargo test --test sim_replay` runs seed `n` and prints what the engine logs. A seed that has found a fault goes into
-//! `tests/sim_seeds.txt` when the fault is mended.
+//! `SIM_SEED=n cargo test --test sim_replay` runs seed `n`; with `SIM_LOG` set it prints what the
+//! engine logs. A seed that has found a fault goes into `tests/sim_seeds.txt` when the fault is
+//! mended.
 
 mod sim;
-
-/// Prints every line; the test runner shows them when the test fails.
-struct Printer;
-
-impl log::Log for Printer {
-    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, record: &log::Record<'_>) {
-        println!("{} {}", record.level(), record.args());
-    }
-
-    fn flush(&self) {}
-}
 
 #[test]
 fn seeds_that_have_failed_once_hold() {
@@ -32,8 +18,6 @@ fn seeds_that_have_failed_once_hold() {
 #[test]
 fn the_seed_that_is_asked_for_holds() {
     if let Ok(seed) = std::env::var("SIM_SEED") {
-        log::set_logger(&Printer).expect("no other logger is set");
-        log::set_max_level(log::LevelFilter::Debug);
         println!("{:#?}", sim::run(seed.parse().expect("SIM_SEED is a number")));
     }
 }

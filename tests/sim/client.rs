@@ -42,10 +42,10 @@ pub enum Expectation {
     Silence,
     /// Answers with these bodies, in order, and no others.
     Answers(Vec<String>),
-    /// A whole refusal with one of these, last of all.
-    Refusal(&'static [u16]),
-    /// A close frame with one of these codes.
-    Close(&'static [u16]),
+    /// A whole refusal with this status, last of all.
+    Refusal(u16),
+    /// A close frame with this code.
+    Close(u16),
     /// Every state in time, while it is open; these numbers said back, in order; an end in order.
     Subscriber(Vec<u64>),
 }
@@ -88,6 +88,8 @@ pub struct Client {
     /// It was there when the drain began.
     pub is_drained: bool,
     was_leaving: bool,
+    /// Its address is not counted.
+    pub is_loopback: bool,
     /// It was open and had no wish to leave when the clock last jumped.
     pub is_settled: bool,
     pub opened_at: Option<Tick>,
@@ -111,6 +113,7 @@ impl Client {
             jumped: Duration::ZERO,
             is_drained: false,
             was_leaving: false,
+            is_loopback: false,
             is_settled: false,
             opened_at: None,
         }

@@ -164,7 +164,7 @@ fn slowloris(random: &mut Random) -> Plan {
     Plan {
         steps,
         ends_within: Some(Duration::from_millis(7_000)),
-        ..plan("slowloris", Expectation::Refusal(&[408]))
+        ..plan("slowloris", Expectation::Refusal(408))
     }
 }
 
@@ -209,12 +209,12 @@ fn flooder(random: &mut Random) -> Plan {
 
 /// Sends what is no request and goes on talking; the reason must reach it all the same.
 fn bad_head(random: &mut Random) -> Plan {
-    let mut head = match random.below(5) {
-        0 => b"NONSENSE\r\n\r\n".to_vec(),
-        1 => b"GET / HTTP/1.1\r\n\r\n".to_vec(),
-        2 => [&b"GET /"[..], &[b'x'; 3000], b" HTTP/1.1\r\n\r\n"].concat(),
-        3 => b"GET /ws HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n\r\n".to_vec(),
-        _ => b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n".to_vec(),
+    let (mut head, status) = match random.below(5) {
+        0 => (b"NONSENSE\r\n\r\n".to_vec(), 400),
+        1 => (b"GET / HTTP/1.1\r\n\r\n".to_vec(), 400),
+        2 => ([&b"GET /"[..], &[b'x'; 3000], b" HTTP/1.1\r\n\r\n"].concat(), 414),
+        3 => (b"GET /ws HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n\r\n".to_vec(), 400),
+        _ => (b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n".to_vec(), 413),
     };
     let mut steps = VecDeque::new();
     let length = random.below(6000);
@@ -227,7 +227,7 @@ fn bad_head(random: &mut Random) -> Plan {
     Plan {
         steps,
         ends_within: Some(Duration::from_secs(7)),
-        ..plan("bad_head", Expectation::Refusal(&[400, 413, 414]))
+        ..plan("bad_head", Expectation::Refusal(status))
     }
 }
 
@@ -235,13 +235,13 @@ fn bad_head(random: &mut Random) -> Plan {
 fn bad_frames(random: &mut Random) -> Plan {
     let mut steps = VecDeque::new();
     in_pieces(&mut steps, random, UPGRADE, 20);
-    let bad: Vec<u8> = match random.below(6) {
-        0 => b"\x81\x02hi".to_vec(),
-        1 => client_frame(0xc1, b"reserved"),
-        2 => client_frame(0x83, b"opcode"),
-        3 => client_frame(0x81, b"\xff\xff"),
-        4 => client_frame(0x80, b"nothing to continue"),
-        _ => client_frame(0x82, &[0; 5000]),
+    let (bad, code): (Vec<u8>, u16) = match random.below(6) {
+        0 => (b"\x81\x02hi".to_vec(), 1002),
+        1 => (client_frame(0xc1, b"reserved"), 1002),
+        2 => (client_frame(0x83, b"opcode"), 1002),
+        3 => (client_frame(0x81, b"\xff\xff"), 1007),
+        4 => (client_frame(0x80, b"nothing to continue"), 1002),
+        _ => (client_frame(0x82, &[0; 5000]), 1009),
     };
     steps.push_back((millis(random, 3000), Step::Send(bad)));
     for _ in 0..random.below(6) {
@@ -252,7 +252,7 @@ fn bad_frames(random: &mut Random) -> Plan {
         steps,
         is_polite: false,
         ends_within: Some(Duration::from_secs(16)),
-        ..plan("bad_frames", Expectation::Close(&[1002, 1007, 1009]))
+        ..plan("bad_frames", Expectation::Close(code))
     }
 }
 

@@ -7,11 +7,13 @@
 use std::time::Duration;
 
 use vitald::engine::clock::{Clock, Tick};
-use vitald::engine::ledger::Resource;
 
 use super::client::{Client, Expectation, Reading};
 use super::show::CLOSE_CODE;
 use super::{GRANULES, World};
+
+/// How long the last words of an end have, and the end of them.
+const LAST_WORDS: Duration = Duration::from_millis(2_000);
 
 impl World {
     /// What the network may add to any wait.
@@ -26,7 +28,8 @@ impl World {
         else {
             return;
         };
-        if self.net.is_closed(client.id) {
+        // A drain has a time of its own.
+        if self.net.is_closed(client.id) || client.is_drained {
             return;
         }
         let held = self.clock.now().since(accepted);
@@ -68,17 +71,23 @@ impl World {
         if matches!(plan.reading, Reading::Never) || self.net.accepted(client.id).is_none() {
             return;
         }
-        if hearing.was_refused_with(503) || self.is_turned_away_unheard(client) {
-            return;
-        }
         if client.is_drained {
             return self.judge_drained(client, &who);
         }
+        if hearing.was_refused_with(503) {
+            let is_right = self.was_crowded(client) || self.was_without_inputs(client);
+            assert!(is_right, "{who} was refused where there was room");
+            return;
+        }
+        // Beyond those who are told there is no place to be told in.
+        if is_unheard(client) && self.had_more_than_its_share(client) {
+            return;
+        }
         self.judge_age(client, &who);
-        // Last words have a second, which windows that are shut again and again can use up.
-        let is_slow =
-            self.options.faults.zero_window > 0 && !self.options.faults.delay_max.is_zero();
-        if is_slow && hearing.is_mid_speech() && !client.is_leaving() {
+        // Last words have a second, which a window that is shut again and again can use up.
+        let shut = self.net.was_shut_until(client.id);
+        let was_shut = shut.is_some_and(|until| self.clock.now() < until + LAST_WORDS);
+        if was_shut && hearing.is_mid_speech() && !client.is_leaving() {
             return;
         }
         match &plan.expectation {
@@ -88,19 +97,15 @@ impl World {
             Expectation::Answers(bodies) => {
                 let heard = hearing.bodies();
                 // Without a buffer for what follows a request, its answer is the last and says so.
-                let inputs = self.engine.ledger().row(Resource::Input);
-                let had_no_room = inputs.high == self.options.limits.inputs_max as u64;
-                let is_cut = hearing.is_last && had_no_room;
+                let is_cut = hearing.is_last && self.was_without_inputs(client);
                 let is_right = heard == *bodies || (is_cut && bodies.starts_with(&heard));
                 assert!(is_right, "{who} heard {heard:?} for {bodies:?}");
             }
-            Expectation::Refusal(statuses) => {
-                let is_told = statuses.iter().any(|status| hearing.was_refused_with(*status));
-                assert!(is_told, "{who} was not told why: {hearing:?}");
+            Expectation::Refusal(status) => {
+                assert!(hearing.was_refused_with(*status), "{who} was not told why: {hearing:?}");
             }
-            Expectation::Close(codes) => {
-                let is_told = hearing.close_code.is_some_and(|code| codes.contains(&code));
-                assert!(is_told, "{who} was not told why: {hearing:?}");
+            Expectation::Close(code) => {
+                assert!(hearing.close_code == Some(*code), "{who} was not told why: {hearing:?}");
             }
             Expectation::Subscriber(said) => self.judge_subscriber(client, said, &who),
         }
@@ -152,9 +157,22 @@ impl World {
         assert!(age >= client.plan.lasts, "{who} was ended after {age:?}: {client:?}");
     }
 
-    /// Whether an address that has had its share was closed without a word.
-    fn is_turned_away_unheard(&self, client: &Client) -> bool {
-        is_unheard(client) && self.net.is_foreign(client.id)
+    /// Whether a limit on connections was passed when it came.
+    fn was_crowded(&self, client: &Client) -> bool {
+        let (all, _) = self.net.crowd_at_accept(client.id);
+        all > self.options.limits.connections_max || self.had_more_than_its_share(client)
+    }
+
+    fn had_more_than_its_share(&self, client: &Client) -> bool {
+        let (_, same) = self.net.crowd_at_accept(client.id);
+        let is_exempt = client.is_loopback;
+        !is_exempt && same > self.options.limits.connections_per_address_max
+    }
+
+    /// Whether every input buffer was out at some time since it came.
+    fn was_without_inputs(&self, client: &Client) -> bool {
+        self.options.limits.inputs_max == 0
+            || self.inputs_out_at.is_some_and(|at| Some(at) >= self.net.accepted(client.id))
     }
 }
 

@@ -196,10 +196,15 @@ impl SimNet {
         (pipe.server_ended || pipe.is_closed) && pipe.to_client.is_empty()
     }
 
-    /// Whether the connection comes from an address that limits by address count.
-    pub fn is_foreign(&self, client: ClientId) -> bool {
-        let peer = self.state.borrow().pipes[client].peer;
-        peer.ip().is_some_and(|address| !address.is_loopback())
+    /// How many connections the server had when it took this one in, this one among them: in all,
+    /// and from the same address.
+    pub fn crowd_at_accept(&self, client: ClientId) -> (usize, usize) {
+        self.state.borrow().pipes[client].crowd_at_accept
+    }
+
+    /// Until when the client's window was last shut.
+    pub fn was_shut_until(&self, client: ClientId) -> Option<Tick> {
+        self.state.borrow().pipes[client].was_shut_until
     }
 
     /// When the server took the connection in.

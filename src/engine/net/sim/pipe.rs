@@ -22,6 +22,10 @@ pub(super) struct Pipe {
     /// Shut until then, however much room there is.
     shut_until: Option<Tick>,
     pub(super) accepted: Option<Tick>,
+    /// Connections that were open when it was accepted: in all, and from its address.
+    pub(super) crowd_at_accept: (usize, usize),
+    /// Until when its window was last shut.
+    pub(super) was_shut_until: Option<Tick>,
     /// Under which name it is registered, once it is.
     slot: Option<Slot>,
     is_read_armed: bool,
@@ -51,6 +55,8 @@ impl Pipe {
             window_bytes,
             shut_until: None,
             accepted: None,
+            crowd_at_accept: (0, 0),
+            was_shut_until: None,
             slot: None,
             is_read_armed: false,
             is_write_armed: false,
@@ -98,6 +104,7 @@ impl Pipe {
 
     /// Shuts the window; says whether it was not shut before.
     pub(super) fn shut_window(&mut self, until: Tick) -> bool {
+        self.was_shut_until = Some(until);
         self.shut_until.replace(until).is_none()
     }
 

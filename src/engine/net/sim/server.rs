@@ -59,6 +59,12 @@ impl Net for SimNet {
         state.record(b'a', client, 0);
         let now = state.clock.now();
         state.pipes[client].accepted = Some(now);
+        let address = state.pipes[client].peer.ip();
+        let here = state.pipes.iter().filter(|pipe| pipe.accepted.is_some() && !pipe.is_closed);
+        let crowd = here.fold((0, 0), |(all, same), pipe| {
+            (all + 1, same + usize::from(pipe.peer.ip() == address))
+        });
+        state.pipes[client].crowd_at_accept = crowd;
         let peer = state.pipes[client].peer;
         Ok((SimStream { state: Rc::clone(&self.state), client }, peer))
     }
