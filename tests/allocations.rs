@@ -1,10 +1,9 @@
 //! A steady tick allocates nothing: sampling, history, encoding, publishing and writing to every
 //! subscriber, on the production network. Only this thread is counted, and it is the whole server.
 
-#![allow(unsafe_code, reason = "an allocator that counts can only be written with it")]
+#[path = "support/heap.rs"]
+mod heap;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
@@ -12,32 +11,8 @@ use std::time::{Duration, Instant};
 use vitald::Server;
 use vitald::config::{Config, Listen};
 
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-// SAFETY: every call goes on to the system's allocator unchanged; the count is a plain cell of the
-// thread, without a destructor, so it may be touched at any time in the thread's life.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: heap::Counting = heap::Counting;
 
 const SUBSCRIBERS: usize = 20;
 
@@ -85,9 +60,9 @@ fn a_steady_tick_with_subscribers_allocates_nothing() {
         })
         .collect();
     run(&mut server, &mut clients, 10);
-    let before = ALLOCATIONS.get();
+    let before = heap::allocations();
     assert!(before > 0, "the counter is in use");
     // Less than the 10 s after which mounts and processes are listed anew, which does allocate.
     run(&mut server, &mut clients, 30);
-    assert_eq!(ALLOCATIONS.get() - before, 0, "in 30 ticks with {SUBSCRIBERS} subscribers");
+    assert_eq!(heap::allocations() - before, 0, "in 30 ticks with {SUBSCRIBERS} subscribers");
 }

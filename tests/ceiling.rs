@@ -7,19 +7,18 @@
 //!
 //! What a test network and its clients keep is not the engine's: it is not counted.
 
-#![allow(unsafe_code, reason = "an allocator that counts can only be written with it")]
-
 #[path = "support/frames.rs"]
 mod frames;
+#[path = "support/heap.rs"]
+mod heap;
 #[path = "support/wire.rs"]
 mod wire;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::time::Duration;
 
 use frames::{BINARY, PING, TEXT, UPGRADE, client_frame};
+use heap::uncounted;
 use vitald::app::hub::Terms;
 use vitald::app::protocol::{self, MESSAGE_BYTES_MAX, Request as Wish};
 use vitald::engine::Engine;
@@ -36,55 +35,8 @@ use vitald::engine::net::{Event, Net, Peer, Stream};
 use vitald::engine::tasks::Owner;
 use wire::{Wire, WireStream};
 
-struct Counting;
-
-thread_local! {
-    static LIVE: Cell<i64> = const { Cell::new(0) };
-    static PEAK: Cell<i64> = const { Cell::new(0) };
-    static IS_PAUSED: Cell<bool> = const { Cell::new(false) };
-}
-
-fn count(bytes: i64) {
-    if !IS_PAUSED.get() {
-        LIVE.set(LIVE.get() + bytes);
-        PEAK.set(PEAK.get().max(LIVE.get()));
-    }
-}
-
-/// Does what is not the engine's: none of it is counted.
-fn uncounted<R>(act: impl FnOnce() -> R) -> R {
-    let was_paused = IS_PAUSED.replace(true);
-    let result = act();
-    IS_PAUSED.set(was_paused);
-    result
-}
-
-// SAFETY: every call goes on to the system's allocator unchanged; the counts are plain cells of the
-// thread, without a destructor, so they may be touched at any time in the thread's life.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as i64);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as i64);
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(-(layout.size() as i64));
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count(size as i64 - layout.size() as i64);
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: heap::Counting = heap::Counting;
 
 /// The wire, with its own memory left uncounted. A turn is given at most as many events as a poll
 /// with one registration for each socket could give.
@@ -278,8 +230,7 @@ impl Trial {
             let net = Quiet { wire: wire.clone(), found: Vec::new(), events_max: limits.slots() };
             (wire, net)
         });
-        let before = LIVE.get();
-        PEAK.set(before);
+        let before = heap::restart_peak();
         let handler = Hoarder { open: Vec::with_capacity(limits.connections_max) };
         let engine = Engine::with_parts(limits.clone(), net, wire.clock(), handler);
         let mut engine = engine.expect("the limits make sense");
@@ -289,7 +240,7 @@ impl Trial {
 
     /// Bytes of heap that the engine has now.
     fn live(&self) -> i64 {
-        LIVE.get() - self.before
+        heap::live_bytes() - self.before
     }
 
     fn settle(&mut self) {
@@ -363,7 +314,8 @@ impl Trial {
 
     /// The peak so far, as a share of the ceiling, which it must not pass.
     fn share(&self) -> f64 {
-        let (ceiling, peak) = (self.engine.memory_ceiling() as i64, PEAK.get() - self.before);
+        let (ceiling, peak) =
+            (self.engine.memory_ceiling() as i64, heap::peak_bytes() - self.before);
         let share = 100.0 * peak as f64 / ceiling as f64;
         // The test runner keeps what is printed, on this thread's heap.
         uncounted(|| println!("ceiling {ceiling}, peak {peak} ({share:.1} %)"));
@@ -417,17 +369,16 @@ fn a_websocket_takes_no_more_than_is_counted_for_it() {
         [client_frame(0x82, &[b'x'; MESSAGE_BYTES_MAX / 2]), fragments(), half_frame()].concat(),
     ] {
         let mut control = uncounted(|| Vec::with_capacity(1000));
-        let before = LIVE.get();
-        PEAK.set(before);
+        let before = heap::restart_peak();
         let mut websocket = Box::new(WebSocket::new(MESSAGE_BYTES_MAX));
         // Byte by byte, as the slowest network could bring it.
         for byte in &input {
             let mut rest = std::slice::from_ref(byte);
             while !matches!(websocket.read(&mut rest, &mut control), Received::Nothing) {}
         }
-        most = most.max(PEAK.get() - before);
+        most = most.max(heap::peak_bytes() - before);
         drop(websocket);
-        assert_eq!(LIVE.get(), before);
+        assert_eq!(heap::live_bytes(), before);
         uncounted(|| drop(control));
     }
     assert!((ceiling * 9 / 10..=ceiling).contains(&most), "{most} of {ceiling}");
@@ -452,10 +403,9 @@ fn what_a_message_can_ask_for_takes_no_more_than_is_counted_for_it() {
             text + "]}"
         });
         assert!(text.len() > MESSAGE_BYTES_MAX - 40 && text.len() <= MESSAGE_BYTES_MAX);
-        let before = LIVE.get();
-        PEAK.set(before);
+        let before = heap::restart_peak();
         let (_, request) = protocol::parse(&text, 1000);
-        let (kept, taken) = (LIVE.get() - before, PEAK.get() - before);
+        let (kept, taken) = (heap::live_bytes() - before, heap::peak_bytes() - before);
         let Ok(Wish::Subscribe { .. }) = request else { panic!("{request:?}") };
         (kept_most, taken_most) = (kept_most.max(kept), taken_most.max(taken));
         drop(request);

@@ -11,13 +11,12 @@
 //! a mount that comes or a number that grows longer would be the host's doing.
 
 #![cfg(target_os = "linux")]
-#![allow(unsafe_code, reason = "an allocator that counts can only be written with it")]
 
+#[path = "support/heap.rs"]
+mod heap;
 #[path = "support/live.rs"]
 mod live;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::fs;
 use std::io::Write;
 use std::net::{Shutdown, TcpStream};
@@ -33,44 +32,13 @@ use vitald::metrics::definition::Filesystem;
 use vitald::metrics::snapshot::Snapshot;
 use vitald::metrics::source::Source;
 
-struct Counting;
-
-thread_local! {
-    static BYTES: Cell<i64> = const { Cell::new(0) };
-    static BLOCKS: Cell<i64> = const { Cell::new(0) };
-}
-
-fn count(bytes: i64, blocks: i64) {
-    BYTES.set(BYTES.get() + bytes);
-    BLOCKS.set(BLOCKS.get() + blocks);
-}
+#[global_allocator]
+static ALLOCATOR: heap::Counting = heap::Counting;
 
 /// This thread's live heap. Nothing that a server's thread allocates is freed by another.
 fn heap() -> (i64, i64) {
-    (BYTES.get(), BLOCKS.get())
+    (heap::live_bytes(), heap::live_blocks())
 }
-
-// SAFETY: every call goes on to the system's allocator unchanged; the counts are plain cells of the
-// thread, without a destructor, so they may be touched at any time in the thread's life.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as i64, 1);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(-(layout.size() as i64), -1);
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count(size as i64 - layout.size() as i64, 0);
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// Keeps every line of level warn or error: a clean run writes none.
 struct Complaints(Mutex<Vec<String>>);
