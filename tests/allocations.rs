@@ -1,6 +1,8 @@
 //! A steady tick allocates nothing: sampling, history, encoding, publishing and writing to every
 //! subscriber, on the production network. Only this thread is counted, and it is the whole server.
 
+#[path = "support/frames.rs"]
+mod frames;
 #[path = "support/heap.rs"]
 mod heap;
 
@@ -8,6 +10,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
+use frames::UPGRADE;
 use vitald::Server;
 use vitald::config::{Config, Listen};
 
@@ -15,10 +18,6 @@ use vitald::config::{Config, Listen};
 static ALLOCATOR: heap::Counting = heap::Counting;
 
 const SUBSCRIBERS: usize = 20;
-
-const UPGRADE: &[u8] = b"GET /ws HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n\
-    Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
-    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
 /// Turns until `ticks` samples have gone to every subscriber, reading what they get.
 fn run(server: &mut Server, clients: &mut [UnixStream], ticks: u64) {

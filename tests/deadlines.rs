@@ -1,9 +1,12 @@
 //! Every deadline of the connection machine, on a wire and a clock of the test's own. The engine
 //! audits its books after each turn of these tests.
 
+#[path = "support/frames.rs"]
+mod frames;
 #[path = "support/wire.rs"]
 mod wire;
 
+use frames::UPGRADE;
 use vitald::engine::Engine;
 use vitald::engine::clock::Manual;
 use vitald::engine::connection::CloseReason;
@@ -16,10 +19,6 @@ use vitald::engine::limits::Limits;
 use wire::{Wire, run_until, settle};
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
-
-const UPGRADE: &[u8] = b"GET /ws HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n\
-    Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
-    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
 /// A wide receive buffer.
 const WIDE: usize = 1 << 20;

@@ -1,9 +1,12 @@
 //! A peer that has said all it will say is still told all it is owed, on a wire and a clock of the
 //! test's own.
 
+#[path = "support/frames.rs"]
+mod frames;
 #[path = "support/wire.rs"]
 mod wire;
 
+use frames::UPGRADE;
 use vitald::engine::Engine;
 use vitald::engine::clock::Manual;
 use vitald::engine::connection::CloseReason;
@@ -14,10 +17,6 @@ use vitald::engine::handle::Handle;
 use vitald::engine::handler::{Answer, Context, Handler, Message};
 use vitald::engine::limits::Limits;
 use wire::{Wire, run_until, settle};
-
-const UPGRADE: &[u8] = b"GET /ws HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n\
-    Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
-    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
 /// Receive buffers of clients: nobody waits, and everybody waits for every byte.
 const WIDTHS: [usize; 2] = [1 << 20, 1];

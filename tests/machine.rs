@@ -3,6 +3,8 @@
 
 #[path = "machine/event.rs"]
 mod event;
+#[path = "support/frames.rs"]
+mod frames;
 #[path = "machine/table.rs"]
 mod table;
 #[path = "support/wire.rs"]

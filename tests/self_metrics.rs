@@ -1,6 +1,8 @@
 //! What vitald tells of itself: on a wire and a clock of the test's own, where every figure is
 //! known, and from the binary.
 
+#[path = "support/frames.rs"]
+mod frames;
 mod support;
 #[path = "support/wire.rs"]
 mod wire;
@@ -8,6 +10,7 @@ mod wire;
 use std::io::Write;
 use std::time::Duration;
 
+use frames::UPGRADE_WITHOUT_HISTORY;
 use serde_json::{Value, json};
 use support::{Vitald, answer, next_of};
 use vitald::app::App;
@@ -32,10 +35,6 @@ impl Source for Mute {
 }
 
 const WIDE: usize = 1 << 20;
-
-const UPGRADE: &[u8] = b"GET /ws?history=0 HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
-    Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
-    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
 /// Clients' frames, masked with zeros.
 const CLOSE: &[u8] = &[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8];
@@ -73,7 +72,7 @@ fn ask_json(server: &mut Server, wire: &Wire, client: usize, target: &str) -> Va
 
 fn open_websocket(server: &mut Server, wire: &Wire, capacity: usize) -> usize {
     let client = wire.connect(capacity);
-    wire.send(client, UPGRADE);
+    wire.send(client, UPGRADE_WITHOUT_HISTORY);
     settle(server);
     client
 }
@@ -111,7 +110,7 @@ fn connections_are_counted_by_state_and_by_reason_as_they_are() {
     wire.send(leaving, CLOSE);
     let wrong = open_websocket(&mut server, &wire, WIDE);
     wire.send(wrong, UNMASKED);
-    for request in [&b"NONSENSE\r\n\r\n"[..], UPGRADE, b"GET / HT"] {
+    for request in [&b"NONSENSE\r\n\r\n"[..], UPGRADE_WITHOUT_HISTORY, b"GET / HT"] {
         let client = wire.connect(WIDE);
         wire.send(client, request);
         settle(&mut server);

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use frames::UPGRADE_WITHOUT_HISTORY;
 use serde_json::Value;
 use vitald::app::App;
 use vitald::app::access::Access;
@@ -25,10 +26,6 @@ use vitald::metrics::source::Source;
 use wire::{Wire, run_until, settle};
 
 const INTERVAL: Duration = Duration::from_millis(100);
-
-const UPGRADE: &str = "GET /ws?history=0 HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
-    Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
-    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
 /// A host with one file system, whose path is as long as the test says.
 struct Host {
@@ -67,7 +64,7 @@ struct Reader {
 impl Reader {
     fn open(engine: &mut Served, wire: &Wire) -> Reader {
         let client = wire.connect(1 << 20);
-        wire.send(client, UPGRADE.as_bytes());
+        wire.send(client, UPGRADE_WITHOUT_HISTORY);
         settle(engine);
         let mut held = wire.take(client, usize::MAX);
         assert!(frames::take_switching(&mut held), "the handshake succeeds");
@@ -107,7 +104,7 @@ fn a_good_reader_misses_no_tick_while_all_others_hold_a_frame_each() {
         names.flat_map(|name| text(&subscribe(name))).collect()
     };
     let probe = wire.connect(1 << 20);
-    wire.send(probe, &[UPGRADE.as_bytes(), &wanted(0)].concat());
+    wire.send(probe, &[UPGRADE_WITHOUT_HISTORY, &wanted(0)].concat());
     settle(&mut engine);
     let before_state = wire.take(probe, usize::MAX).len();
     wire.end(probe);
@@ -131,7 +128,7 @@ fn a_good_reader_misses_no_tick_while_all_others_hold_a_frame_each() {
     for index in 0..stalled {
         // Room for some of the first sample and never for more.
         let client = wire.connect(before_state + 60);
-        wire.send(client, &[UPGRADE.as_bytes(), &wanted(index)].concat());
+        wire.send(client, &[UPGRADE_WITHOUT_HISTORY, &wanted(index)].concat());
         check(&mut engine, &mut good);
     }
     for _ in 0..20 {

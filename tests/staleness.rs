@@ -7,10 +7,14 @@
 
 #![cfg(target_os = "linux")]
 
+#[path = "support/frames.rs"]
+mod frames;
+
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use frames::UPGRADE;
 use socket2::{Domain, Socket, Type};
 use vitald::engine::Engine;
 use vitald::engine::clock::Manual;
@@ -34,10 +38,6 @@ const TICKS: u64 = 300;
 /// A payload of a sample's usual size, and the frame that it makes.
 const PAYLOAD_BYTES: usize = 1500;
 const FRAME_BYTES: usize = PAYLOAD_BYTES + 4;
-
-const UPGRADE: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
-    Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
-    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
 /// Publishes its number at each tick.
 #[derive(Default)]

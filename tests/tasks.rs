@@ -1,11 +1,14 @@
 //! The life of tasks on a wire and a clock of the test's own. The engine audits its books, tasks
 //! among them, after each turn of these tests; the handler has them checked within it.
 
+#[path = "support/frames.rs"]
+mod frames;
 #[path = "support/wire.rs"]
 mod wire;
 
 use std::time::Duration;
 
+use frames::UPGRADE;
 use vitald::engine::Engine;
 use vitald::engine::clock::Manual;
 use vitald::engine::connection::CloseReason;
@@ -17,10 +20,6 @@ use vitald::engine::ledger::Resource;
 use vitald::engine::limits::Limits;
 use vitald::engine::tasks::{Owner, Run, TaskCounts, TaskId, TaskState};
 use wire::{Wire, run_until, settle};
-
-const UPGRADE: &[u8] = b"GET /ws HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n\
-    Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
-    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
 /// Spawns and cancels as the paths that are asked for say.
 #[derive(Default)]

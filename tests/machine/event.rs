@@ -2,6 +2,8 @@
 //!
 //! [`Event::name`] and [`Sent::name`] are the words of the table in the docs of `Phase`.
 
+use crate::frames::UPGRADE;
+
 /// One whole thing that a peer gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sent {
@@ -168,11 +170,6 @@ pub const MISSING: &[u8] = b"GET /missing HTTP/1.1\r\nHost: h\r\n\r\n";
 
 /// One after which nothing follows.
 pub const LAST: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
-
-/// A handshake.
-pub const UPGRADE: &[u8] = b"GET /ws HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n\
-    Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
-    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
 /// The beginning of [`GET`] and of [`UPGRADE`] as well.
 pub const HALF: &[u8] = b"GET /";

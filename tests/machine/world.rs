@@ -19,7 +19,8 @@ use vitald::engine::handler::{Answer, Cancel, Context, Handler, Message};
 use vitald::engine::limits::Limits;
 use vitald::engine::tasks::{Owner, Run, TaskId};
 
-use crate::event::{BAD, Event, GET, HALF, LAST, MISSING, Sent, UPGRADE, text};
+use crate::event::{BAD, Event, GET, HALF, LAST, MISSING, Sent, text};
+use crate::frames::UPGRADE;
 use crate::wire::{Wire, run_until, settle};
 
 /// Where every client comes from: an address that has a share.

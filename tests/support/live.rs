@@ -3,12 +3,16 @@
 
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+#[path = "frames.rs"]
+mod frames;
+
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex};
 use std::time::{Duration, Instant};
 
+pub use frames::{UPGRADE, UPGRADE_WITHOUT_HISTORY};
 use socket2::{Domain, Socket, Type};
 use vitald::app::App;
 use vitald::app::access::Access;
@@ -31,15 +35,6 @@ pub const INTERVAL: Duration = Duration::from_millis(100);
 /// Client addresses, from 127.0.0.2 up. Each has 28,000 ports by default, and a port rests for a
 /// minute after an ordinary end: 200 addresses have enough for five million ends a minute.
 const ADDRESSES: u64 = 200;
-
-pub const UPGRADE: &[u8] = b"GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
-    Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
-    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-
-/// The same without history in the hello.
-pub const UPGRADE_WITHOUT_HISTORY: &[u8] = b"GET /ws?history=0 HTTP/1.1\r\nHost: localhost\r\n\
-    Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
-    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
 /// A client's close frame with code 1000, masked with zeros.
 pub const CLOSE: &[u8] = &[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8];
