@@ -85,7 +85,7 @@ impl Options {
     fn draw(random: &mut Random) -> Options {
         let span = Duration::from_millis(random.between(20_000, 90_000));
         let mut jumps = Vec::new();
-        let jump_count = if random.below(3) == 0 { 1 + random.below(2) } else { 0 };
+        let jump_count = if random.below(2) == 0 { 1 + random.below(2) } else { 0 };
         for _ in 0..jump_count {
             let at = Tick::from_millis(random.between(1000, span.as_millis() as u64));
             let far = Duration::from_millis(random.between(100, 120_000));
@@ -137,7 +137,7 @@ fn faults(random: &mut Random) -> Faults {
         is_shuffled: chance(1) == 1,
         short_read: chance(500),
         short_write: chance(500),
-        interrupted: chance(100),
+        interrupted: chance(400),
         spurious_event: chance(200),
         duplicate_event: chance(200),
         delayed_event: chance(300),
