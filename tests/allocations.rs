@@ -1,5 +1,8 @@
 //! A steady tick allocates nothing: sampling, history, encoding, publishing and writing to every
-//! subscriber, on the production network. Only this thread is counted, and it is the whole server.
+//! subscriber, on the production network: half of them over TCP, with its options and its flags for
+//! sending, and half over a Unix socket. Only this thread is counted, and it is the whole server.
+//!
+//! Mounts and processes are listed anew each 10 s, which does allocate and is left out.
 
 #[path = "support/frames.rs"]
 mod frames;
@@ -7,10 +10,12 @@ mod frames;
 mod heap;
 
 use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use frames::UPGRADE;
+use socket2::Socket;
 use vitald::Server;
 use vitald::config::{Config, Listen};
 
@@ -20,7 +25,7 @@ static ALLOCATOR: heap::Counting = heap::Counting;
 const SUBSCRIBERS: usize = 20;
 
 /// Turns until `ticks` samples have gone to every subscriber, reading what they get.
-fn run(server: &mut Server, clients: &mut [UnixStream], ticks: u64) {
+fn run(server: &mut Server, clients: &mut [Socket], ticks: u64) {
     let mut bytes = [0; 4096];
     let wanted = server.stats().frames_published + ticks * clients.len() as u64;
     let patience = Instant::now() + Duration::from_secs(60);
@@ -45,23 +50,26 @@ fn a_steady_tick_with_subscribers_allocates_nothing() {
     let name = format!("vitald-allocations-{}.sock", std::process::id());
     let path = std::env::temp_dir().join(name);
     let config = Config {
-        listen: vec![Listen::Unix(path.clone())],
+        listen: vec![Listen::Tcp("127.0.0.1:0".to_owned()), Listen::Unix(path.clone())],
         interval: Duration::from_millis(100),
         ..Config::default()
     };
-    let mut server = Server::bind(&config).expect("the path is free");
-    let mut clients: Vec<UnixStream> = (0..SUBSCRIBERS)
-        .map(|_| {
-            let mut client = UnixStream::connect(&path).expect("it listens");
-            client.write_all(UPGRADE).expect("there is room");
-            client.set_nonblocking(true).expect("a mode can be set");
-            client
-        })
-        .collect();
+    let mut server = Server::bind(&config).expect("the path and a port are free");
+    let url = server.addresses().next().expect("it listens on TCP first");
+    let address = url.trim_start_matches("http://").trim_end_matches('/');
+    let mut clients: Vec<Socket> = Vec::new();
+    for _ in 0..SUBSCRIBERS / 2 {
+        clients.push(TcpStream::connect(address).expect("it listens").into());
+        clients.push(UnixStream::connect(&path).expect("it listens").into());
+    }
+    for client in &mut clients {
+        client.write_all(UPGRADE).expect("there is room");
+        client.set_nonblocking(true).expect("a mode can be set");
+    }
     run(&mut server, &mut clients, 10);
     let before = heap::allocations();
     assert!(before > 0, "the counter is in use");
-    // Less than the 10 s after which mounts and processes are listed anew, which does allocate.
+    // Less than the 10 s after which mounts and processes are listed anew.
     run(&mut server, &mut clients, 30);
     assert_eq!(heap::allocations() - before, 0, "in 30 ticks with {SUBSCRIBERS} subscribers");
 }
