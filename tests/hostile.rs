@@ -1,8 +1,9 @@
 //! What strangers send does not reach anybody else: while hostile connections come and go by the
-//! thousand, a subscriber in good standing gets every tick, and at the end the books are as before.
+//! thousand, a subscriber in good standing gets every tick, and at the end the books are as before,
+//! and so are the process's descriptors.
 //!
-//! `VITALD_HOSTILE` is the number of hostile connections, 100000 if it is not set; `VITALD_SEED` the seed of what they do, which is printed and else taken from
-//! the clock.
+//! `VITALD_HOSTILE` is the number of hostile connections, 100000 if it is not set; `VITALD_SEED` the
+//! seed of what they do, which is printed and else taken from the clock.
 
 #![cfg(target_os = "linux")]
 
@@ -10,6 +11,7 @@
 mod live;
 
 use std::collections::VecDeque;
+use std::fs;
 use std::io::Write;
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -102,6 +104,14 @@ fn end(stream: TcpStream, random: &mut Random) {
     }
 }
 
+/// The process's descriptors, but for files: a sample opens some for a moment, on another thread.
+fn descriptors() -> usize {
+    let entries = fs::read_dir("/proc/self/fd").expect("the descriptors can be listed");
+    let targets = entries.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+    // A file has a path; a socket or a poll has a kind and a number.
+    targets.filter(|target| target.is_relative()).count()
+}
+
 /// A client's pong without payload, masked with zeros.
 const PONG: &[u8] = &[0x8a, 0x80, 0, 0, 0, 0];
 
@@ -153,6 +163,7 @@ fn a_subscriber_misses_no_tick_whatever_strangers_do() {
         reader.take_head();
         assert_eq!(reader.frame().0, 1, "hello is text");
         let before = watch.wait("it is open", |seen| seen.live(Resource::Member) == 1);
+        let descriptors_before = descriptors();
         let subscriber = scope.spawn(|| {
             let ticks = follow(&mut reader, &is_over);
             (reader, ticks)
@@ -166,6 +177,7 @@ fn a_subscriber_misses_no_tick_whatever_strangers_do() {
         let rate = count as f64 / elapsed.as_secs_f64();
         println!("{count} hostile connections, {rate:.0} a second, {ticks} ticks");
         assert_eq!(after.rows(), before.rows(), "they have left something");
+        assert_eq!(descriptors(), descriptors_before, "they have left descriptors");
         // What they did has reached every refusal that it was meant for.
         for &reason in CloseReason::ALL {
             println!("{reason}: {}", after.stats.closes(reason));
