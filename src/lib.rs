@@ -22,8 +22,8 @@
 //!
 //! Everything that peers can make the server hold is bounded when it starts
 //! ([`engine::limits::Limits`]) and adds up to one number,
-//! [`memory_ceiling`](engine::Engine::memory_ceiling). Beyond a limit there is a clear refusal, never
-//! growth.
+//! [`memory_ceiling`](engine::Engine::memory_ceiling). Beyond a limit there is a clear refusal,
+//! never growth.
 
 pub mod app;
 pub mod cli;

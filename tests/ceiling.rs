@@ -1,9 +1,9 @@
-//! The memory ceiling is true, and no fantasy. Every limit of the engine is reached at once, with the
-//! default limits: every place taken, a frame of its own begun by each connection, every class's
-//! newest frame and as many events as may wait owed, answers up to their limit, control lanes beyond
-//! theirs, half a frame beside a collected fragment or parked input in each WebSocket, and all tasks.
-//! The peak of the live heap of this thread, which is the whole engine's, stays below the ceiling
-//! and comes near it; and when all has ended the heap is what it was.
+//! The memory ceiling is true, and no fantasy. Every limit of the engine is reached at once, with
+//! the default limits: every place taken, a frame of its own begun by each connection, every
+//! class's newest frame and as many events as may wait owed, answers up to their limit, control
+//! lanes beyond theirs, half a frame beside a collected fragment or parked input in each WebSocket,
+//! and all tasks. The peak of the live heap of this thread, which is the whole engine's, stays
+//! below the ceiling and comes near it; and when all has ended the heap is what it was.
 //!
 //! What a test network and its clients keep is not the engine's: it is not counted.
 
@@ -342,7 +342,8 @@ fn every_limit_reached_at_once_stays_below_the_ceiling_and_leaves_nothing() {
 }
 
 /// What the first trial cannot reach at once with the rest: every shared frame waits in the pool to
-/// be used again while the answers are the connections' own, and whoever floods finds no input buffer.
+/// be used again while the answers are the connections' own, and whoever floods finds no input
+/// buffer.
 #[test]
 fn the_ceiling_is_not_far_above_what_can_be_reached() {
     let all = Limits::default();

@@ -1,14 +1,15 @@
-//! What comes and goes leaves nothing behind. Connections are opened and ended in each of five ways,
-//! on real sockets, while ticks go on; then every row of the ledger, the process's descriptors and
-//! the live heap of the server's thread, in bytes and in blocks, are what they were before.
+//! What comes and goes leaves nothing behind. Connections are opened and ended in each of five
+//! ways, on real sockets, while ticks go on; then every row of the ledger, the process's
+//! descriptors and the live heap of the server's thread, in bytes and in blocks, are what they were
+//! before.
 //!
 //! `VITALD_CYCLES` is the number of connections in each way, 20000 if it is not set.
 //!
 //! Equal means equal. What could differ is warmed up or bounded: each way runs once before the
-//! baseline, with as many connections at a time as later, so that the list of members has grown; one
-//! frame is kept, which the first tick with a subscriber makes; and the hello that is kept for the
-//! next reader is dropped before each look (`settle`). The source gives one sample again and again:
-//! a mount that comes or a number that grows longer would be the host's doing.
+//! baseline, with as many connections at a time as later, so that the list of members has grown;
+//! one frame is kept, which the first tick with a subscriber makes; and the hello that is kept for
+//! the next reader is dropped before each look (`settle`). The source gives one sample again and
+//! again: a mount that comes or a number that grows longer would be the host's doing.
 
 #![cfg(target_os = "linux")]
 
@@ -60,9 +61,9 @@ impl log::Log for Complaints {
     fn flush(&self) {}
 }
 
-/// Mounts of the host that is made up, and bytes of the path of each: a sample of them takes 64 KB as
-/// a message, more than the kernel holds for a peer with a small window that does not read. A few
-/// long texts are written faster than many figures.
+/// Mounts of the host that is made up, and bytes of the path of each: a sample of them takes 64 KB
+/// as a message, more than the kernel holds for a peer with a small window that does not read. A
+/// few long texts are written faster than many figures.
 const MOUNTS: usize = 16;
 const PATH_BYTES: usize = 4000;
 

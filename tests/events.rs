@@ -1,5 +1,5 @@
-//! Events: every open WebSocket gets each of them in order, and one that is slow is told how many it
-//! has missed.
+//! Events: every open WebSocket gets each of them in order, and one that is slow is told how many
+//! it has missed.
 
 #[path = "support/frames.rs"]
 mod frames;

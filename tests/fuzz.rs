@@ -1,5 +1,5 @@
-//! The fuzz targets on the stable compiler: each on its corpus, then on inputs that are mutated from
-//! it by numbers that are the same in every run.
+//! The fuzz targets on the stable compiler: each on its corpus, then on inputs that are mutated
+//! from it by numbers that are the same in every run.
 //!
 //! `VITALD_FUZZ_INPUTS` is how many, `VITALD_FUZZ_SEED` the first one's seed; a failure names the
 //! seed that gives its input again.

@@ -2,8 +2,8 @@
 //! thousand, a subscriber in good standing gets every tick, and at the end the books are as before,
 //! and so are the process's descriptors.
 //!
-//! `VITALD_HOSTILE` is the number of hostile connections, 100000 if it is not set; `VITALD_SEED` the
-//! seed of what they do, which is printed and else taken from the clock.
+//! `VITALD_HOSTILE` is the number of hostile connections, 100000 if it is not set; `VITALD_SEED`
+//! the seed of what they do, which is printed and else taken from the clock.
 
 #![cfg(target_os = "linux")]
 
@@ -26,8 +26,8 @@ use vitald::engine::limits::Limits;
 use vitald::engine::random::Random;
 use vitald::metrics::source;
 
-/// Connections served at a time, and hostile ones that are open at a time: some are refused for lack
-/// of room, and none waits for others to go.
+/// Connections served at a time, and hostile ones that are open at a time: some are refused for
+/// lack of room, and none waits for others to go.
 const SERVED: usize = 128;
 const OPEN: usize = 136;
 

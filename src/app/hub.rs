@@ -26,9 +26,9 @@ pub struct Terms {
 }
 
 impl Terms {
-    /// Bytes of heap that terms take at most which one message has asked for. The shortest path of a
-    /// row has ten bytes with its quotes and comma and is kept as a text and a mask, in a list that
-    /// grows by doubling: 64 bytes for ten, and the text.
+    /// Bytes of heap that terms take at most which one message has asked for. The shortest path of
+    /// a row has ten bytes with its quotes and comma and is kept as a text and a mask, in a list
+    /// that grows by doubling: 64 bytes for ten, and the text.
     pub fn bytes_max(message_bytes_max: usize) -> usize {
         8 * message_bytes_max + 512
     }

@@ -120,8 +120,8 @@ impl App {
         }
     }
 
-    /// Tells a subscriber, once, that its samples are too long to be sent. They come as soon as they
-    /// are not.
+    /// Tells a subscriber, once, that its samples are too long to be sent. They come as soon as
+    /// they are not.
     fn tell_too_long(&mut self, context: &mut Context<'_>, member: Member) {
         let Some(sub) = self.hub.untold(member) else { return };
         let bytes_max = context.limits().shared_bytes_max;

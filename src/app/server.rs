@@ -150,9 +150,9 @@ impl Server {
         self.engine.next_deadline().map(|tick| self.engine.clock().instant(tick))
     }
 
-    /// Sends a message, which is JSON and one object, to every open WebSocket as an event. It leaves
-    /// with the next turn, which is then due at once. Of those that wait for a slow reader the oldest
-    /// go, and a `gap` message says how many. Gives how many it goes to.
+    /// Sends a message, which is JSON and one object, to every open WebSocket as an event. It
+    /// leaves with the next turn, which is then due at once. Of those that wait for a slow reader
+    /// the oldest go, and a `gap` message says how many. Gives how many it goes to.
     ///
     /// # Errors
     /// When the message is longer than a shared one may be (64 KiB), or too many are held.

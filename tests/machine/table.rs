@@ -1,7 +1,7 @@
 //! What each event does in each phase: one line a pair, none left out.
 //!
-//! The lines that lead somewhere are the rows of the table in the docs of [`Phase`], in its order: a
-//! test compares them, and another compares every line with what the engine does.
+//! The lines that lead somewhere are the rows of the table in the docs of [`Phase`], in its order:
+//! a test compares them, and another compares every line with what the engine does.
 
 use vitald::engine::connection::CloseReason as Reason;
 use vitald::engine::connection::Phase::{self, *};

@@ -1,9 +1,9 @@
-//! This thread's heap, counted: how often it has allocated, what it holds, and the most it has held.
+//! This thread's heap, counted: how often it has allocated, what it holds and the most it has held.
 //!
 //! A test crate that wants to know makes [`Counting`] its allocator, for all its threads; each is
-//! counted by itself. So the figures of a thread are right if what it allocates is freed by no other
-//! and what it frees was allocated by no other. The counters hold no heap themselves. What a test
-//! does for its own sake can be left out with [`uncounted`], its freeing as well.
+//! counted by itself. So a thread's figures are right if no other frees what it allocates, nor the
+//! other way round. The counters hold no heap themselves. What a test does for its own sake can be
+//! left out with [`uncounted`], its freeing as well.
 
 #![allow(unsafe_code, reason = "an allocator that counts can only be written with it")]
 #![allow(dead_code, reason = "each test file uses its own part")]

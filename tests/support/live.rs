@@ -103,8 +103,8 @@ impl Drop for Stop<'_> {
     }
 }
 
-/// Runs the application on a free port of loopback until told to stop. Made here, on the thread that
-/// runs it, so that all its memory is this thread's.
+/// Runs the application on a free port of loopback until told to stop. Made here, on the thread
+/// that runs it, so that all its memory is this thread's.
 pub fn serve(
     watch: &Watch,
     limits: Limits,

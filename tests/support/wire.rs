@@ -1,6 +1,6 @@
-//! A network without faults and a clock that moves only while the engine waits: the simulated one of
-//! the engine, with what tests ask of it in few words. Hours pass in milliseconds, and a readiness
-//! that is lost shows as a wait that never ends.
+//! A network without faults and a clock that moves only while the engine waits: the simulated one
+//! of the engine, with what tests ask of it in few words. Hours pass in milliseconds, and a
+//! readiness that is lost shows as a wait that never ends.
 
 #![allow(dead_code, reason = "each test file uses its own part")]
 

@@ -1,5 +1,5 @@
-//! Requests: any bytes at the beginning of a connection, to the parser alone and to the whole server
-//! in one piece and in several.
+//! Requests: any bytes at the beginning of a connection, to the parser alone and to the whole
+//! server in one piece and in several.
 
 use vitald::app::access::Access;
 use vitald::app::routes;

@@ -1,6 +1,7 @@
-//! What is fuzzed: one function for each target, which takes any bytes and panics where a promise is
-//! broken. `tests/fuzz.rs` runs them on the corpus and on mutated inputs with the stable compiler,
-//! `fuzz/` under libFuzzer; neither knows more of a target than its name and its function.
+//! What is fuzzed: one function for each target, which takes any bytes and panics where a promise
+//! is broken. `tests/fuzz.rs` runs them on the corpus and on mutated inputs with the stable
+//! compiler, `fuzz/` under libFuzzer; neither knows more of a target than its name and its
+//! function.
 
 #![allow(dead_code, reason = "each driver uses its own part")]
 

@@ -30,7 +30,8 @@ const REPLY_BYTES_MAX: usize = 4096;
 const BIG_REPLY: usize = 1900;
 const MESSAGE_BYTES_MAX: usize = 1000;
 
-/// Waiting beyond this is left out: each deadline has been met, and an input of waits takes its time.
+/// Waiting beyond this is left out: each deadline has been met, and an input of waits takes its
+/// time.
 const WAITED_MS_MAX: u64 = 100_000;
 
 pub fn run(data: &[u8]) {

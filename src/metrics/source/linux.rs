@@ -26,8 +26,8 @@ use self::stat::Stat;
 use super::Source;
 use crate::metrics::snapshot::{Load, Snapshot};
 
-/// How often processes are counted, which walks /proc, and /proc/vmstat is read, which has a hundred
-/// lines for the one that is wanted: either costs as much as all other files together.
+/// How often processes are counted, which walks /proc, and /proc/vmstat is read, which has a
+/// hundred lines for the one that is wanted: either costs as much as all other files together.
 const COUNTS_EVERY: Duration = Duration::from_secs(10);
 
 /// Reads a Linux host.

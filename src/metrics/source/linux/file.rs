@@ -61,8 +61,8 @@ impl HeldFile {
     }
 }
 
-/// Reads until the end and gives the length. Files of /proc are made a page at a time: one read can give a part, and a
-/// file that has grown past the buffer would be cut off.
+/// Reads until the end and gives the length. Files of /proc are made a page at a time: one read can
+/// give a part, and a file that has grown past the buffer would be cut off.
 fn read_to_end(
     mut read_at: impl FnMut(&mut [u8], u64) -> io::Result<usize>,
     buffer: &mut Vec<u8>,
