@@ -1,10 +1,11 @@
 //! vitald itself: the handler that joins the engine and the metrics.
 //!
 //! [`App`] samples on a task of the engine, keeps the sequence number, publishes each sample to the
-//! classes of the hub that are due, and answers requests and messages. It owns no socket and no
-//! timer. This is the only wing that imports both others.
+//! classes of the hub that are due, and answers messages and, in `answers`, requests. It owns no
+//! socket and no timer. This is the only wing that imports both others.
 
 pub mod access;
+mod answers;
 pub mod assets;
 pub mod hub;
 pub mod protocol;
@@ -15,23 +16,19 @@ pub mod server;
 use std::time::{Duration, SystemTime};
 
 use self::access::Access;
-use self::assets::PAGE;
 use self::hub::{Hub, Member, Terms};
 use self::protocol::{
     DEFAULT_SUBSCRIPTION, ErrorCode, ErrorMessage, Gap, Hello, Metrics, Pong, Refusal, Subscribed,
     Unsubscribed, write_json,
 };
-use self::routes::{HistoryQuery, Route};
 use self::self_metrics::SelfMetrics;
 use crate::engine::clock::Tick;
 use crate::engine::connection::CloseReason;
 use crate::engine::connection::frame::{Frame, Kind, NoFrame, OVERHEAD_BYTES};
 use crate::engine::connection::head::Request;
-use crate::engine::connection::response::Response;
 use crate::engine::handle::Handle;
 use crate::engine::handler::{Answer, Context, Handler, Message};
 use crate::engine::limits::Limits;
-use crate::engine::net::Peer;
 use crate::engine::tasks::{Owner, Run, TaskId};
 use crate::metrics::MetricsService;
 use crate::metrics::history::History;
@@ -134,42 +131,6 @@ impl App {
         }
     }
 
-    fn answer(&mut self, context: &mut Context<'_>, peer: Peer, request: &Request<'_>) -> Answer {
-        let host = request.header("host").unwrap_or_default();
-        // A Unix socket's client has passed the file's permissions, whatever it calls us; HTTP/1.0
-        // may come without a Host.
-        let is_named = peer != Peer::Unix && (!host.is_empty() || request.has("host"));
-        if is_named && !self.access.allows_host(host) {
-            return Answer::Respond(Response::text(
-                421,
-                "this server does not go by that name; see --allow-host",
-            ));
-        }
-        match routes::route(request) {
-            Ok(Route::WebSocket) => self.upgrade(request, host),
-            Ok(Route::Page) => Answer::Respond(page(request)),
-            Ok(Route::Health) => Answer::Respond(health(context.is_draining())),
-            Ok(Route::Snapshot) => Answer::Respond(self.snapshot(context)),
-            Ok(Route::History(query)) => Answer::Respond(self.history(&query, context)),
-            Ok(Route::Server { audit }) => Answer::Respond(self.own.server(context, audit)),
-            Ok(Route::Connections) => Answer::Respond(self_metrics::connections(context)),
-            Err(refusal) => Answer::Respond(refusal),
-        }
-    }
-
-    fn upgrade(&self, request: &Request<'_>, host: &str) -> Answer {
-        if let Some(origin) = request.header("origin")
-            && !self.access.allows_origin(origin, host)
-        {
-            return Answer::Respond(Response::text(
-                403,
-                "pages of that origin may not connect; see --allow-origin",
-            ));
-        }
-        let offered = request.has_token("sec-websocket-protocol", protocol::SUBPROTOCOL);
-        Answer::Upgrade { protocol: offered.then_some(protocol::SUBPROTOCOL) }
-    }
-
     /// Brings the cache up to the newest sample, taking one if the newest is over.
     fn refresh(&mut self, context: &Context<'_>) {
         let now = context.instant().since_origin();
@@ -186,44 +147,6 @@ impl App {
             sub: DEFAULT_SUBSCRIPTION,
             selection: &self.everything,
         }
-    }
-
-    fn snapshot(&mut self, context: &Context<'_>) -> Response {
-        self.refresh(context);
-        let frame = self.cache.snapshot.take();
-        let frame =
-            frame.unwrap_or_else(|| Frame::new(Kind::Plain, |out| write_json(&self.newest(), out)));
-        self.cache.snapshot = kept(&frame, context.limits());
-        json(frame)
-    }
-
-    fn history(&self, query: &HistoryQuery, context: &Context<'_>) -> Response {
-        let history = self.metrics.history();
-        let mut found = Vec::with_capacity(query.metrics.len());
-        for metric in &query.metrics {
-            match history.query(metric, query.since_ms, query.until_ms, query.points) {
-                Some(series) => found.push(series),
-                None => {
-                    let shown: String = metric.escape_debug().take(100).collect();
-                    let reason = format!("there is no history of \"{shown}\"");
-                    return Response::text(404, &reason);
-                }
-            }
-        }
-        let frame = Frame::new(Kind::Plain, |out| match query.csv {
-            true => found.iter().for_each(|series| series.write_csv(out)),
-            false => write_json(&found, out),
-        });
-        if frame.len() > context.limits().reply_bytes_max {
-            return Response::text(400, "too much at a time: ask for fewer metrics or points");
-        }
-        if query.csv {
-            return Response::new(200)
-                .with("Cache-Control", "no-store")
-                .with("Content-Disposition", "attachment; filename=\"vitald-history.csv\"")
-                .with_body("text/csv; charset=utf-8", frame);
-        }
-        json(frame)
     }
 
     fn hello(&mut self, context: &Context<'_>, with_history: bool) -> Frame {
@@ -406,36 +329,6 @@ fn reply(context: &mut Context<'_>, handle: Handle, message: &impl serde::Serial
 /// A frame to be kept for the next reader, if it can be sent at all.
 fn kept(frame: &Frame, limits: &Limits) -> Option<Frame> {
     (frame.len() <= limits.reply_bytes_max).then(|| frame.clone())
-}
-
-fn json(body: Frame) -> Response {
-    Response::new(200).with("Cache-Control", "no-store").with_body("application/json", body)
-}
-
-fn health(is_draining: bool) -> Response {
-    let (status, text) = if is_draining { (503, "draining") } else { (200, "ok") };
-    let body = Frame::new(Kind::Plain, |out| out.extend_from_slice(text.as_bytes()));
-    Response::new(status)
-        .with("Cache-Control", "no-store")
-        .with_body("text/plain; charset=utf-8", body)
-}
-
-fn page(request: &Request<'_>) -> Response {
-    let gzip = request.accepts_gzip();
-    let (bytes, etag) = if gzip { (PAGE.gzip, PAGE.etag_gzip) } else { (PAGE.identity, PAGE.etag) };
-    let is_known = request.has_token("if-none-match", etag)
-        || request.has_token("if-none-match", &format!("W/{etag}"));
-    let response = Response::new(if is_known { 304 } else { 200 })
-        .with("ETag", etag)
-        .with("Cache-Control", "no-cache")
-        .with("Vary", "Accept-Encoding")
-        .with("Content-Security-Policy", PAGE.content_security_policy);
-    if is_known {
-        return response;
-    }
-    let response = if gzip { response.with("Content-Encoding", "gzip") } else { response };
-    let body = Frame::new(Kind::Plain, |out| out.extend_from_slice(bytes));
-    response.with_body("text/html; charset=utf-8", body)
 }
 
 /// Unix milliseconds; 0 for a clock before 1970.

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-use super::json;
+use super::answers::json;
 use super::protocol::write_json;
 use super::unix_ms;
 use crate::engine::clock::Tick;

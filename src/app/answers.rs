@@ -1,0 +1,130 @@
+//! What each HTTP request is answered with.
+//!
+//! These are the methods of [`App`] that answer. The name that a request calls us by is checked
+//! first; then the route says what is wanted; and a WebSocket is refused to a page from elsewhere.
+//! An answer is whole when it is given. The newest sample is encoded once between two ticks,
+//! however many ask for it. Owns no state; imports the engine's requests and responses.
+
+use super::App;
+use super::assets::PAGE;
+use super::protocol::{self, write_json};
+use super::routes::{self, HistoryQuery, Route};
+use super::{kept, self_metrics};
+use crate::engine::connection::frame::{Frame, Kind};
+use crate::engine::connection::head::Request;
+use crate::engine::connection::response::Response;
+use crate::engine::handler::{Answer, Context};
+use crate::engine::net::Peer;
+
+impl App {
+    /// Answers a request, or lets it become a WebSocket.
+    pub(super) fn answer(
+        &mut self,
+        context: &mut Context<'_>,
+        peer: Peer,
+        request: &Request<'_>,
+    ) -> Answer {
+        let host = request.header("host").unwrap_or_default();
+        // A Unix socket's client has passed the file's permissions, whatever it calls us; HTTP/1.0
+        // may come without a Host.
+        let is_named = peer != Peer::Unix && (!host.is_empty() || request.has("host"));
+        if is_named && !self.access.allows_host(host) {
+            return Answer::Respond(Response::text(
+                421,
+                "this server does not go by that name; see --allow-host",
+            ));
+        }
+        match routes::route(request) {
+            Ok(Route::WebSocket) => self.upgrade(request, host),
+            Ok(Route::Page) => Answer::Respond(page(request)),
+            Ok(Route::Health) => Answer::Respond(health(context.is_draining())),
+            Ok(Route::Snapshot) => Answer::Respond(self.snapshot(context)),
+            Ok(Route::History(query)) => Answer::Respond(self.history(&query, context)),
+            Ok(Route::Server { audit }) => Answer::Respond(self.own.server(context, audit)),
+            Ok(Route::Connections) => Answer::Respond(self_metrics::connections(context)),
+            Err(refusal) => Answer::Respond(refusal),
+        }
+    }
+
+    fn upgrade(&self, request: &Request<'_>, host: &str) -> Answer {
+        if let Some(origin) = request.header("origin")
+            && !self.access.allows_origin(origin, host)
+        {
+            return Answer::Respond(Response::text(
+                403,
+                "pages of that origin may not connect; see --allow-origin",
+            ));
+        }
+        let offered = request.has_token("sec-websocket-protocol", protocol::SUBPROTOCOL);
+        Answer::Upgrade { protocol: offered.then_some(protocol::SUBPROTOCOL) }
+    }
+
+    fn snapshot(&mut self, context: &Context<'_>) -> Response {
+        self.refresh(context);
+        let frame = self.cache.snapshot.take();
+        let frame =
+            frame.unwrap_or_else(|| Frame::new(Kind::Plain, |out| write_json(&self.newest(), out)));
+        self.cache.snapshot = kept(&frame, context.limits());
+        json(frame)
+    }
+
+    fn history(&self, query: &HistoryQuery, context: &Context<'_>) -> Response {
+        let history = self.metrics.history();
+        let mut found = Vec::with_capacity(query.metrics.len());
+        for metric in &query.metrics {
+            match history.query(metric, query.since_ms, query.until_ms, query.points) {
+                Some(series) => found.push(series),
+                None => {
+                    let shown: String = metric.escape_debug().take(100).collect();
+                    let reason = format!("there is no history of \"{shown}\"");
+                    return Response::text(404, &reason);
+                }
+            }
+        }
+        let frame = Frame::new(Kind::Plain, |out| match query.csv {
+            true => found.iter().for_each(|series| series.write_csv(out)),
+            false => write_json(&found, out),
+        });
+        if frame.len() > context.limits().reply_bytes_max {
+            return Response::text(400, "too much at a time: ask for fewer metrics or points");
+        }
+        if query.csv {
+            return Response::new(200)
+                .with("Cache-Control", "no-store")
+                .with("Content-Disposition", "attachment; filename=\"vitald-history.csv\"")
+                .with_body("text/csv; charset=utf-8", frame);
+        }
+        json(frame)
+    }
+}
+
+/// JSON that is true of this moment: nobody may keep it.
+pub(super) fn json(body: Frame) -> Response {
+    Response::new(200).with("Cache-Control", "no-store").with_body("application/json", body)
+}
+
+fn health(is_draining: bool) -> Response {
+    let (status, text) = if is_draining { (503, "draining") } else { (200, "ok") };
+    let body = Frame::new(Kind::Plain, |out| out.extend_from_slice(text.as_bytes()));
+    Response::new(status)
+        .with("Cache-Control", "no-store")
+        .with_body("text/plain; charset=utf-8", body)
+}
+
+fn page(request: &Request<'_>) -> Response {
+    let gzip = request.accepts_gzip();
+    let (bytes, etag) = if gzip { (PAGE.gzip, PAGE.etag_gzip) } else { (PAGE.identity, PAGE.etag) };
+    let is_known = request.has_token("if-none-match", etag)
+        || request.has_token("if-none-match", &format!("W/{etag}"));
+    let response = Response::new(if is_known { 304 } else { 200 })
+        .with("ETag", etag)
+        .with("Cache-Control", "no-cache")
+        .with("Vary", "Accept-Encoding")
+        .with("Content-Security-Policy", PAGE.content_security_policy);
+    if is_known {
+        return response;
+    }
+    let response = if gzip { response.with("Content-Encoding", "gzip") } else { response };
+    let body = Frame::new(Kind::Plain, |out| out.extend_from_slice(bytes));
+    response.with_body("text/html; charset=utf-8", body)
+}
