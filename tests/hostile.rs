@@ -31,6 +31,10 @@ use vitald::metrics::source;
 const SERVED: usize = 128;
 const OPEN: usize = 136;
 
+/// Which of the hostile ones stay, and how many at a time: each for some 2,000 others.
+const STAYS_ONE_IN: u64 = 50;
+const STAYING: usize = 40;
+
 /// Connections by which the clients may be ahead of the server. More would overflow the kernel's
 /// accept queue, and then nobody knows who was let in.
 const AHEAD: u64 = 50;
@@ -74,17 +78,24 @@ fn malice(random: &mut Random) -> Vec<u8> {
     }
 }
 
-/// Opens hostile connections one after the other; the oldest go as new ones come.
+/// Opens hostile connections one after the other. Most go after some milliseconds, as others come; one
+/// in [`STAYS_ONE_IN`] stays, for the server's deadlines to find.
 fn attack(clients: &mut Clients<'_>, random: &mut Random, count: u64) {
     let mut open: VecDeque<TcpStream> = VecDeque::new();
-    for _ in 0..count {
+    let mut staying: VecDeque<TcpStream> = VecDeque::new();
+    for number in 0..count {
         let ahead = clients.opened;
         clients.watch.wait("it accepts", |seen| seen.stats.accepted + AHEAD > ahead);
         let mut stream = clients.connect();
         stream.set_nonblocking(true).expect("a mode can be set");
         // As much as goes: the server need not read it, and may have ended it.
         let _ = stream.write(&malice(random));
-        if random.below(4) == 0 {
+        if number % STAYS_ONE_IN == 0 {
+            staying.push_back(stream);
+            if staying.len() > STAYING {
+                end(staying.pop_front().expect("somebody stays"), random);
+            }
+        } else if random.below(4) == 0 {
             end(stream, random);
         } else {
             open.push_back(stream);
