@@ -1,4 +1,5 @@
-//! Many at once on the production network: more events than one call gives, more callers than places.
+//! Many at once on the production network: more events than one call gives, more callers than
+//! places.
 
 #[path = "support/frames.rs"]
 mod frames;

@@ -78,8 +78,8 @@ fn malice(random: &mut Random) -> Vec<u8> {
     }
 }
 
-/// Opens hostile connections one after the other. Most go after some milliseconds, as others come; one
-/// in [`STAYS_ONE_IN`] stays, for the server's deadlines to find.
+/// Opens hostile connections one after the other. Most go after some milliseconds, as others come;
+/// one in [`STAYS_ONE_IN`] stays, for the server's deadlines to find.
 fn attack(clients: &mut Clients<'_>, random: &mut Random, count: u64) {
     let mut open: VecDeque<TcpStream> = VecDeque::new();
     let mut staying: VecDeque<TcpStream> = VecDeque::new();

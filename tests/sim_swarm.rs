@@ -1,7 +1,7 @@
 //! The simulation on many seeds: each draws its own limits, faults and clients.
 //!
-//! `SIM_SEEDS` is how many, 1000 if it is not set; `SIM_FIRST` the first of them. A failure names its
-//! seed, and `SIM_SEED=n cargo test --test sim_replay` runs it again.
+//! `SIM_SEEDS` is how many, 1000 if it is not set; `SIM_FIRST` the first of them. A failure names
+//! its seed, and `SIM_SEED=n cargo test --test sim_replay` runs it again.
 
 mod sim;
 

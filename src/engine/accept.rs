@@ -1,15 +1,15 @@
 //! Taking in new connections, and not taking them.
 //!
 //! A connection gets everything that can fail before it gets its slot, so a failure leaves nothing
-//! behind. Beyond `connections_max`, and beyond an address's share, a few more are let in only to be
-//! told 503. Beyond those an address that is over its share is closed without a word, and everybody
-//! else waits in the kernel's queue, as while the system has no descriptors: no busy loop, no
-//! growth.
+//! behind. Beyond `connections_max`, and beyond an address's share, a few more are let in only to
+//! be told 503. Beyond those an address that is over its share is closed without a word, and
+//! everybody else waits in the kernel's queue, as while the system has no descriptors: no busy
+//! loop, no growth.
 //!
 //! Some servers keep a descriptor in reserve for that case, to take a peer in with and close it at
-//! once. It is not needed here and serves nobody better: Linux looks for a descriptor before it takes
-//! a peer off the queue, so none is lost; the edge that told of it is remembered, so none is forgotten;
-//! and who waits is served as soon as there is room, where a reserve would turn it away.
+//! once. It is not needed here and serves nobody better: Linux looks for a descriptor before it
+//! takes a peer off the queue, so none is lost; the edge that told of it is remembered, so none is
+//! forgotten; and who waits is served as soon as there is room, where a reserve would turn it away.
 
 use std::io;
 use std::time::Duration;

@@ -192,10 +192,10 @@ impl<'a> Context<'a> {
     /// frame that is not had is counted, and there is a warning, at most one in ten seconds.
     ///
     /// # Errors
-    /// When the frame is longer than [`Limits::shared_bytes_max`]. When as many are held as there may
-    /// be ([`Limits::frames_max`]), which does not come to a handler that keeps none of them itself,
-    /// publishes no more than [`Limits::classes_max`] kinds of state, and sends every reader the
-    /// same events.
+    /// When the frame is longer than [`Limits::shared_bytes_max`]. When as many are held as there
+    /// may be ([`Limits::frames_max`]), which does not come to a handler that keeps none of them
+    /// itself, publishes no more than [`Limits::classes_max`] kinds of state, and sends every
+    /// reader the same events.
     pub fn encode(
         &mut self,
         kind: Kind,
@@ -327,8 +327,8 @@ impl<'a> Context<'a> {
         self.core.spawn(name, owner, due, period)
     }
 
-    /// Cancels a task: it runs no more, and [`Handler::cancel`] is asked whether it is over. Nothing
-    /// happens if it is over or is being cancelled already.
+    /// Cancels a task: it runs no more, and [`Handler::cancel`] is asked whether it is over.
+    /// Nothing happens if it is over or is being cancelled already.
     pub fn cancel(&mut self, task: TaskId) {
         self.core.cancel(task);
     }

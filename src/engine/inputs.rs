@@ -3,9 +3,9 @@
 //! Owns one stretch of memory, cut into buffers of [`INPUT_BYTES_MAX`], for half-received request
 //! heads and for input that waits for its turn. The stretch comes zeroed from the system, which
 //! puts pages behind it only when they are written: a buffer that was never taken costs nothing.
-//! Who has a buffer holds an [`Input`], which cannot be copied, and gives it back. Bytes are used in
-//! the engine's scratch, never here: a connection's input is copied out, and what is left of it is
-//! copied back, so no buffer is borrowed while a connection is served.
+//! Who has a buffer holds an [`Input`], which cannot be copied, and gives it back. Bytes are used
+//! in the engine's scratch, never here: a connection's input is copied out, and what is left of it
+//! is copied back, so no buffer is borrowed while a connection is served.
 
 use super::limits::INPUT_BYTES_MAX;
 use super::stats::PoolStatistics;

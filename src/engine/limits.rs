@@ -1,8 +1,8 @@
 //! Every bound of the engine, fixed at start.
 //!
 //! Beyond a limit there is a clear refusal, never growth. The limits multiply out to one number,
-//! [`Limits::memory_ceiling`] (in `memory.rs`, which knows the structures); with the handler's part it
-//! is logged at start. Imports only the number of the engine's own tasks.
+//! [`Limits::memory_ceiling`] (in `memory.rs`, which knows the structures); with the handler's part
+//! it is logged at start. Imports only the number of the engine's own tasks.
 
 use std::time::Duration;
 
@@ -50,7 +50,8 @@ pub struct Limits {
     pub classes_max: usize,
     /// Bytes of a frame that is shared by its readers, header included.
     pub shared_bytes_max: usize,
-    /// Shared frames whose buffers are kept when nobody holds them. Beyond them a burst's are freed.
+    /// Shared frames whose buffers are kept when nobody holds them. Beyond them a burst's are
+    /// freed.
     pub frames_kept_max: usize,
     /// Bytes read from one connection in a turn.
     pub read_bytes_per_turn: usize,

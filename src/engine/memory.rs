@@ -1,9 +1,9 @@
 //! The engine's memory: what the limits add up to.
 //!
 //! Owns the sum that is printed at start, and no memory. The ceiling counts the bytes asked of the
-//! allocator, all limits reached at once; what the allocator needs itself and the gaps it leaves come
-//! on top, and so does the program with its libraries. `tests/ceiling.rs` fills every limit and holds
-//! the sum against an allocator that counts.
+//! allocator, all limits reached at once; what the allocator needs itself and the gaps it leaves
+//! come on top, and so does the program with its libraries. `tests/ceiling.rs` fills every limit
+//! and holds the sum against an allocator that counts.
 
 use super::Engine;
 use super::addresses::Addresses;
@@ -24,8 +24,8 @@ use super::wheel::Wheel;
 const REFUSAL_BYTES: usize = 256;
 
 impl Limits {
-    /// Bytes of memory that the engine takes at most, whatever its peers do. Sockets and the handler
-    /// come on top: [`Engine::memory_ceiling`].
+    /// Bytes of memory that the engine takes at most, whatever its peers do. Sockets and the
+    /// handler come on top: [`Engine::memory_ceiling`].
     pub fn memory_ceiling(&self) -> usize {
         self.table_bytes()
             // Input that waits: one stretch, reserved at start, and which parts of it are free.
@@ -68,7 +68,8 @@ impl Limits {
             + Tasks::memory_bytes(self.tasks_max) + Tasks::list_bytes(self.tasks_max)
     }
 
-    /// What one connection that is served may hold beside its place, its input and its control lane.
+    /// What one connection that is served may hold beside its place, its input and its control
+    /// lane.
     fn connection_bytes(&self) -> usize {
         // A WebSocket's state, with half a frame beside the fragments that came before it.
         WebSocket::memory_ceiling(self.message_bytes_max)
@@ -81,9 +82,9 @@ impl Limits {
 
 impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
     /// Bytes of memory that the engine, its sockets and its handler take at most, whatever peers
-    /// do: [`Limits::memory_ceiling`], the handler's own, and the value itself. What the host's size
-    /// decides and no peer can change, such as the length of the names it gives its disks, is the
-    /// handler's to leave out.
+    /// do: [`Limits::memory_ceiling`], the handler's own, and the value itself. What the host's
+    /// size decides and no peer can change, such as the length of the names it gives its disks, is
+    /// the handler's to leave out.
     pub fn memory_ceiling(&self) -> usize {
         let limits = &self.core.limits;
         limits.memory_ceiling()

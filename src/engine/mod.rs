@@ -187,7 +187,8 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
             Phase::Open => {
                 let reason = CloseReason::Shutdown;
                 let stop = CloseWanted { code: 1001, text: "the server is stopping", reason };
-                // What the handler has asked for before is still to be carried out, and comes first.
+                // What the handler has asked for before is still to be carried out, and comes
+                // first.
                 let wanted = connection.close_wanted.take().unwrap_or(stop);
                 self.close(slot, wanted);
                 self.core.arm(slot);

@@ -3,8 +3,8 @@
 //! Everything that comes from a peer enters here, and everything that goes to one leaves in
 //! `write_out`, the only place that writes to a socket. Input is used in the shared scratch; what
 //! cannot be consumed now (half a head, pipelined requests, messages beyond a budget) is parked in
-//! a pooled buffer, and comes back to the scratch before the socket is read again. So the scratch is
-//! always free when the next connection is served.
+//! a pooled buffer, and comes back to the scratch before the socket is read again. So the scratch
+//! is always free when the next connection is served.
 
 mod frames;
 mod request;

@@ -53,8 +53,9 @@ struct Entry<K> {
 struct List {
     first: u32,
     last: u32,
-    /// No entry is due before this granule; exact unless one has been cancelled. With it a wait goes
-    /// to the timer itself, not first to the granule at which its slot would move down a level.
+    /// No entry is due before this granule; exact unless one has been cancelled. With it a wait
+    /// goes to the timer itself, not first to the granule at which its slot would move down a
+    /// level.
     earliest: u64,
 }
 
@@ -119,8 +120,8 @@ impl<K: Copy> Wheel<K> {
         self.release(id.index)
     }
 
-    /// The instant by which to look again: that of the earliest timer, rounded up to its granule, or
-    /// of an earlier one that was cancelled. `None` when nothing waits.
+    /// The instant by which to look again: that of the earliest timer, rounded up to its granule,
+    /// or of an earlier one that was cancelled. `None` when nothing waits.
     pub fn next_deadline(&self) -> Option<Tick> {
         if self.lists[EXPIRED].first != NONE {
             return Some(instant(self.elapsed));

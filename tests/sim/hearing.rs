@@ -1,8 +1,8 @@
 //! What a simulated client hears: answers and frames, each held against what the server may say.
 //!
-//! Bytes are taken as they come and checked as soon as they make something whole. Nothing may follow
-//! a close frame, a last answer or the end; numbers of states rise; events are consecutive but for
-//! gaps that say exactly how many are missing; what was said is answered in order.
+//! Bytes are taken as they come and checked as soon as they make something whole. Nothing may
+//! follow a close frame, a last answer or the end; numbers of states rise; events are consecutive
+//! but for gaps that say exactly how many are missing; what was said is answered in order.
 
 use vitald::engine::clock::Tick;
 

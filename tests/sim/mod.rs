@@ -1,5 +1,5 @@
-//! A run of the simulation: one engine on a network that is drawn from a seed, with clients of every
-//! kind that come and go; after each turn the checks, and at the end a drain and the books.
+//! A run of the simulation: one engine on a network that is drawn from a seed, with clients of
+//! every kind that come and go; after each turn the checks, and at the end a drain and the books.
 //!
 //! Everything is drawn from the seed, the chances of faults among it: some networks are kind, some
 //! are bad in one way, some in all. The same seed is the same run, byte for byte.

@@ -41,8 +41,8 @@ pub fn run(data: &[u8]) {
     );
 }
 
-/// Answers up to an upgrade, then control frames and messages apart: a pong may overtake a hello that
-/// has not left, and does only if the ping came with the upgrade.
+/// Answers up to an upgrade, then control frames and messages apart: a pong may overtake a hello
+/// that has not left, and does only if the ping came with the upgrade.
 fn by_lane(bytes: &[u8]) -> (&[u8], Vec<Frame>, Vec<Frame>) {
     let upgrade = bytes.windows(13).position(|part| part == b"HTTP/1.1 101 ");
     let Some(upgrade) = upgrade else { return (bytes, Vec::new(), Vec::new()) };

@@ -122,8 +122,8 @@ pub enum NoFrame {
     TooLong(usize),
 }
 
-/// Frames looked at for one to free in a turn. A burst's surplus is gone after a few turns; twice as
-/// many would cost twice the time while slow readers hold them all.
+/// Frames looked at for one to free in a turn. A burst's surplus is gone after a few turns; twice
+/// as many would cost twice the time while slow readers hold them all.
 const LOOKS_PER_TURN: usize = 16;
 
 /// Buffers for frames that are published again and again. It knows every frame that it has given

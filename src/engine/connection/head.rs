@@ -114,8 +114,8 @@ fn target_so_far(bytes: &[u8]) -> Range<usize> {
     start..find(start, b" \r\n")
 }
 
-/// A version that begins like one is one we do not speak; anything else is not HTTP. More of it than
-/// its first digit need not have come.
+/// A version that begins like one is one we do not speak; anything else is not HTTP. More of it
+/// than its first digit need not have come.
 fn version_error(bytes: &[u8]) -> HeadError {
     let version = bytes.get(target_so_far(bytes).end + 1..).unwrap_or_default();
     match version {

@@ -1,12 +1,13 @@
 //! The frames of a WebSocket on their way in, followed in front of tungstenite.
 //!
 //! tungstenite looks at a frame when all of it is there. Text that is not UTF-8 must fail the
-//! connection (RFC 6455, section 8.1), and need not be waited for: [`Incoming`] says so at the first
-//! byte that no text can have there. It deals out the input one frame at a time, so all that
-//! tungstenite makes of earlier frames comes first; a frame that tungstenite will refuse for another
-//! reason is left to it. Of the input it keeps what has come of a header, and no payload. An
-//! extension that changes payloads, such as permessage-deflate, has its place here, between frames
-//! as they come and frames as tungstenite is to see them. Imports tungstenite's header alone.
+//! connection (RFC 6455, section 8.1), and need not be waited for: [`Incoming`] says so at the
+//! first byte that no text can have there. It deals out the input one frame at a time, so all that
+//! tungstenite makes of earlier frames comes first; a frame that tungstenite will refuse for
+//! another reason is left to it. Of the input it keeps what has come of a header, and no payload.
+//! An extension that changes payloads, such as permessage-deflate, has its place here, between
+//! frames as they come and frames as tungstenite is to see them. Imports tungstenite's header
+//! alone.
 
 #[cfg(test)]
 mod tests;

@@ -301,8 +301,8 @@ impl Connection {
         }
     }
 
-    /// `None` while silence says nothing: the ping has not left, or the peer is not read. Then bytes
-    /// wait for it, and it is judged by how it takes them.
+    /// `None` while silence says nothing: the ping has not left, or the peer is not read. Then
+    /// bytes wait for it, and it is judged by how it takes them.
     fn silence_deadline(&self, limits: &Limits) -> Option<(Tick, Deadline)> {
         if self.stalled.is_some() && !self.wants_input(limits) {
             return None;

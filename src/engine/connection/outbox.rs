@@ -16,7 +16,8 @@ use super::frame::{Frame, Kind, OVERHEAD_BYTES};
 use crate::engine::limits::{CHANNELS, EVENTS_MAX, REPLIES_MAX};
 
 /// Slices given to one system call: one begun, one control, [`REPLIES_MAX`] and [`CHANNELS`] make
-/// ten, and some events. A peer to whom more is owed has not kept up and can wait for the next call.
+/// ten, and some events. A peer to whom more is owed has not kept up and can wait for the next
+/// call.
 const SLICES_MAX: usize = 16;
 
 /// Bytes of capacity that the control lane keeps when it is empty. Enough for pings and pongs; an
@@ -81,8 +82,8 @@ const GAP_BYTES_MAX: usize = 160;
 
 impl Outbox {
     /// Bytes of heap that an outbox takes at most beside its control lane, its answers and the
-    /// frames it shares: the least list of answers, what holds events, a list of them that has grown
-    /// by doubling, and a gap.
+    /// frames it shares: the least list of answers, what holds events, a list of them that has
+    /// grown by doubling, and a gap.
     pub(crate) const MEMORY_CEILING: usize = 4 * size_of::<Frame>()
         + size_of::<Events>()
         + 2 * EVENTS_MAX * size_of::<Frame>()
@@ -183,7 +184,8 @@ impl Outbox {
     }
 
     /// Queues the last bytes of a WebSocket, its close frame, and empties `last`. Control and
-    /// replies that wait go out before it, events and state are forgotten, and nothing can follow it.
+    /// replies that wait go out before it, events and state are forgotten, and nothing can follow
+    /// it.
     pub fn seal(&mut self, last: &mut Vec<u8>) {
         debug_assert!(!self.is_sealed, "a second close frame");
         self.drop_news();

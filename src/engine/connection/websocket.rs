@@ -5,8 +5,8 @@
 //! library does the protocol (framing, masking, fragmentation, UTF-8, control rules, the close
 //! handshake of RFC 6455) and never meets the network. Input comes to it a frame at a time through
 //! `Incoming`, which sees a text go wrong before its frame is whole. Data frames are not sent
-//! through the library: it would copy each into a buffer that it keeps. This leans on behaviour that
-//! tungstenite does not promise, so its version is pinned and the tests below hold it.
+//! through the library: it would copy each into a buffer that it keeps. This leans on behaviour
+//! that tungstenite does not promise, so its version is pinned and the tests below hold it.
 
 use std::io::{self, Read, Write};
 

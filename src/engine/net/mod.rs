@@ -16,8 +16,8 @@ use std::time::Duration;
 pub use self::mio::{ListenAddress, MioNet, MioStream};
 use super::handle::Slot;
 
-/// Events taken from the kernel at a time. Half costs a system call more for each further batch under
-/// load, double is memory that idle hosts never use.
+/// Events taken from the kernel at a time. Half costs a system call more for each further batch
+/// under load, double is memory that idle hosts never use.
 pub const EVENTS_PER_POLL: usize = 256;
 
 /// Where a connection comes from.
@@ -89,9 +89,9 @@ pub trait Net {
     type Stream: Stream;
 
     /// Waits for events until `timeout` (for ever without one) and puts them into `events`, which
-    /// is empty and has room for one of each connection: all that is ready is given, because the engine
-    /// judges by it who has been silent for too long. So an interruption by a signal, which is no
-    /// error, only ends the wait.
+    /// is empty and has room for one of each connection: all that is ready is given, because the
+    /// engine judges by it who has been silent for too long. So an interruption by a signal, which
+    /// is no error, only ends the wait.
     ///
     /// # Errors
     /// When waiting itself has failed: the engine cannot go on.

@@ -157,7 +157,8 @@ impl Pipe {
         Ok(length)
     }
 
-    /// The server closes: with input unread, the client is reset. Gives the name that is free again.
+    /// The server closes: with input unread, the client is reset. Gives the name that is free
+    /// again.
     pub(super) fn close(&mut self) -> Option<Slot> {
         assert!(!self.is_closed, "a connection is closed twice");
         self.is_closed = true;

@@ -1,4 +1,5 @@
-//! The server's side of the simulated network: what the engine calls, and the faults it meets there.
+//! The server's side of the simulated network: what the engine calls, and the faults it meets
+//! there.
 
 use std::io::{self, IoSlice};
 use std::rc::Rc;
