@@ -14,7 +14,7 @@ use super::clock::Tick;
 use super::connection::frame::{FramePool, NoFrame, PoolBounds};
 use super::connection::{Connection, Phase};
 use super::handle::{Handle, Slot};
-use super::inputs::{Input, Inputs};
+use super::inputs::Inputs;
 use super::ledger::{Ledger, Resource, ensure};
 use super::limits::Limits;
 use super::stats::Stats;
@@ -307,14 +307,9 @@ impl Core {
     /// Gives back the input buffer that a connection has, if it has one.
     pub(super) fn release_input(&mut self, slot: Slot) {
         if let Some(input) = self.at(slot).input.take() {
-            self.return_input(input);
+            self.inputs.give_back(input);
+            self.ledger.close(Resource::Input);
         }
-    }
-
-    /// Gives an input buffer back.
-    pub(super) fn return_input(&mut self, input: Input) {
-        self.inputs.give_back(input);
-        self.ledger.close(Resource::Input);
     }
 
     /// Compares the books with the house, which has `sockets`.

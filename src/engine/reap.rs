@@ -61,12 +61,10 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
 
     fn release(&mut self, slot: Slot) {
         self.core.disarm(slot);
+        self.core.release_input(slot);
         let index = slot as usize;
         let mut connection = self.core.connections.remove(index);
         assert!(!connection.is_member, "the handler was told before the release");
-        if let Some(input) = connection.input.take() {
-            self.core.return_input(input);
-        }
         let stream = self.streams[index].take().expect("an occupied slot has a stream");
         self.net.close(stream);
         self.core.ledger.close(Resource::Socket);

@@ -87,7 +87,8 @@ pub struct Client {
     pub jumped: Duration,
     /// It was there when the drain began.
     pub is_drained: bool,
-    was_leaving: bool,
+    /// It had begun to leave when the drain began.
+    pub was_leaving: bool,
     /// Its address is not counted.
     pub is_loopback: bool,
     /// It was open and had no wish to leave when the clock last jumped.
@@ -96,8 +97,8 @@ pub struct Client {
 }
 
 impl Client {
-    pub fn new(id: ClientId, mut plan: Plan, now: Tick) -> Client {
-        let first = plan.steps.front_mut().map_or(Duration::ZERO, |(wait, _)| *wait);
+    pub fn new(id: ClientId, plan: Plan, now: Tick) -> Client {
+        let first = plan.steps.front().map_or(Duration::ZERO, |(wait, _)| *wait);
         Client {
             id,
             plan,
@@ -223,11 +224,6 @@ impl Client {
     pub fn note_jump(&mut self, far: Duration) {
         self.jumped += far;
         self.is_settled = self.opened_at.is_some() && !self.is_leaving();
-    }
-
-    /// Whether it had begun to leave when the drain began.
-    pub fn is_leaving_before_drain(&self) -> bool {
-        self.was_leaving
     }
 
     /// Takes note of the drain.

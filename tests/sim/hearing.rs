@@ -27,11 +27,8 @@ pub struct Hearing {
     pub is_last: bool,
     /// Numbers that were said back, in order.
     pub said: Vec<u64>,
-    pub pongs: u64,
     /// Pings that have not been answered.
     pub pings: u64,
-    pub floods: u64,
-    pub binaries: Vec<Vec<u8>>,
     state: Option<u64>,
     slow: Option<u64>,
     event: Option<u64>,
@@ -107,12 +104,11 @@ impl Hearing {
         assert!(self.close_code.is_none(), "{frame:?} after the close frame");
         match frame.opcode {
             PING => self.pings += 1,
-            PONG => self.pongs += 1,
+            PONG | BINARY => {}
             CLOSE => {
                 let code = frame.payload.first_chunk().map(|code| u16::from_be_bytes(*code));
                 self.close_code = Some(code.unwrap_or(1005));
             }
-            BINARY => self.binaries.push(frame.payload),
             TEXT => {
                 let words = String::from_utf8(frame.payload).expect("text has been checked");
                 self.hear_words(&words, now);
@@ -130,7 +126,7 @@ impl Hearing {
         }
         assert!(self.is_greeted, "it greets first, before {words}");
         match kind {
-            Some("flood") => self.floods += 1,
+            Some("flood") => {}
             Some("said") => self.said.push(number(words)),
             Some("metrics") => {
                 rises(&mut self.state, number(words));

@@ -177,7 +177,6 @@ struct World {
     /// Since when each connection has been seen in its phase.
     phases: Vec<(Handle, Phase, Tick)>,
     idle_turns: u32,
-    drain_began: Option<Tick>,
     /// When every input buffer was last out.
     inputs_out_at: Option<Tick>,
     summary: Summary,
@@ -206,7 +205,6 @@ impl World {
             clients: Vec::new(),
             phases: Vec::new(),
             idle_turns: 0,
-            drain_began: None,
             inputs_out_at: None,
             summary: Summary::default(),
         }
@@ -324,7 +322,6 @@ impl World {
         self.arrivals.clear();
         self.options.jumps.clear();
         let now = self.clock.now();
-        self.drain_began = Some(now);
         self.clients.iter_mut().for_each(Client::note_drain);
         self.engine.shutdown();
         assert!(!self.net.is_listening(), "a successor can bind at once");

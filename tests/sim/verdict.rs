@@ -85,7 +85,7 @@ impl World {
         }
         self.judge_age(client, &who);
         // Last words have a second, which a window that is shut again and again can use up.
-        let shut = self.net.was_shut_until(client.id);
+        let shut = self.net.shut_until(client.id);
         let was_shut = shut.is_some_and(|until| self.clock.now() < until + LAST_WORDS);
         if was_shut && hearing.is_mid_speech() && !client.is_leaving() {
             return;
@@ -144,7 +144,7 @@ impl World {
     fn judge_drained(&self, client: &Client, who: &str) {
         let hearing = &client.hearing;
         let is_good = matches!(client.plan.expectation, Expectation::Subscriber(_));
-        if is_good && client.opened_at.is_some() && !client.is_leaving_before_drain() {
+        if is_good && client.opened_at.is_some() && !client.was_leaving {
             let code = hearing.close_code;
             assert!(code == Some(1001) || code == Some(CLOSE_CODE), "{who} heard {hearing:?}");
         }

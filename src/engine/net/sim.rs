@@ -193,7 +193,7 @@ impl SimNet {
     /// it sent has been taken.
     pub fn is_at_end(&self, client: ClientId) -> bool {
         let pipe = &self.state.borrow().pipes[client];
-        (pipe.server_ended || pipe.is_closed) && pipe.to_client.is_empty()
+        pipe.has_server_ended() && pipe.to_client.is_empty()
     }
 
     /// How many connections the server had when it took this one in, this one among them: in all,
@@ -202,9 +202,9 @@ impl SimNet {
         self.state.borrow().pipes[client].crowd_at_accept
     }
 
-    /// Until when the client's window was last shut.
-    pub fn was_shut_until(&self, client: ClientId) -> Option<Tick> {
-        self.state.borrow().pipes[client].was_shut_until
+    /// Until when the client's window is, or was last, shut.
+    pub fn shut_until(&self, client: ClientId) -> Option<Tick> {
+        self.state.borrow().pipes[client].shut_until
     }
 
     /// When the server took the connection in.
@@ -215,7 +215,7 @@ impl SimNet {
     /// Whether there is something for the client to notice: bytes, the end, or a reset.
     pub fn has_news(&self, client: ClientId) -> bool {
         let pipe = &self.state.borrow().pipes[client];
-        !pipe.to_client.is_empty() || pipe.server_ended || pipe.is_closed || pipe.is_client_reset
+        !pipe.to_client.is_empty() || pipe.has_server_ended() || pipe.is_client_reset
     }
 
     /// Whether the client has been reset.
@@ -231,8 +231,7 @@ impl SimNet {
 
     /// Whether the server has said that it will send no more, or has closed.
     pub fn has_server_ended(&self, client: ClientId) -> bool {
-        let pipe = &self.state.borrow().pipes[client];
-        pipe.server_ended || pipe.is_closed
+        self.state.borrow().pipes[client].has_server_ended()
     }
 
     /// Whether the server has closed its end.
@@ -298,7 +297,7 @@ impl State {
         let now = self.clock.now();
         let (due, still): (Vec<_>, Vec<_>) = mem::take(&mut self.shut)
             .into_iter()
-            .partition(|&client| self.pipes[client].is_window_due(now));
+            .partition(|&client| self.pipes[client].shut_until <= Some(now));
         self.shut = still;
         due.into_iter().for_each(|client| self.note(client));
     }
@@ -306,7 +305,7 @@ impl State {
     /// The next instant at which something happens of itself.
     fn next_due(&self) -> Option<Tick> {
         let events = self.events.iter().map(|(due, _)| *due);
-        let windows = self.shut.iter().filter_map(|&client| self.pipes[client].window_due());
+        let windows = self.shut.iter().filter_map(|&client| self.pipes[client].shut_until);
         events.chain(windows).min()
     }
 

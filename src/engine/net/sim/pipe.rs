@@ -19,13 +19,11 @@ pub(super) struct Pipe {
     pub(super) to_client: VecDeque<u8>,
     /// Bytes that `to_client` holds before a write would block.
     window_bytes: usize,
-    /// Shut until then, however much room there is.
-    shut_until: Option<Tick>,
+    /// Shut until then, however much room there is; when that is past, when it was last shut.
+    pub(super) shut_until: Option<Tick>,
     pub(super) accepted: Option<Tick>,
     /// Connections that were open when it was accepted: in all, and from its address.
     pub(super) crowd_at_accept: (usize, usize),
-    /// Until when its window was last shut.
-    pub(super) was_shut_until: Option<Tick>,
     /// Under which name it is registered, once it is.
     slot: Option<Slot>,
     is_read_armed: bool,
@@ -56,7 +54,6 @@ impl Pipe {
             shut_until: None,
             accepted: None,
             crowd_at_accept: (0, 0),
-            was_shut_until: None,
             slot: None,
             is_read_armed: false,
             is_write_armed: false,
@@ -100,26 +97,6 @@ impl Pipe {
             Some(until) if until > now => 0,
             _ => self.window_bytes.saturating_sub(self.to_client.len()),
         }
-    }
-
-    /// Shuts the window; says whether it was not shut before.
-    pub(super) fn shut_window(&mut self, until: Tick) -> bool {
-        self.was_shut_until = Some(until);
-        self.shut_until.replace(until).is_none()
-    }
-
-    /// When the window opens.
-    pub(super) fn window_due(&self) -> Option<Tick> {
-        self.shut_until
-    }
-
-    /// Whether the window opens now; it does so once.
-    pub(super) fn is_window_due(&mut self, now: Tick) -> bool {
-        let is_due = self.shut_until.is_some_and(|until| until <= now);
-        if is_due {
-            self.shut_until = None;
-        }
-        is_due
     }
 
     /// Takes bytes out at the client's end.
@@ -166,6 +143,18 @@ impl Pipe {
             self.reset_client();
         }
         self.slot
+    }
+
+    /// Whether the server will send no more.
+    pub(super) fn has_server_ended(&self) -> bool {
+        self.server_ended || self.is_closed
+    }
+
+    /// The system ends a connection that the server never had.
+    pub(super) fn abort(&mut self) {
+        self.is_closed = true;
+        self.is_spoilt = true;
+        self.reset_client();
     }
 
     /// The client finds a reset, and no more of what it has not yet taken.

@@ -97,10 +97,7 @@ impl Net for SimNet {
         state.is_listening = false;
         // As in a kernel: who was not accepted is reset.
         while let Some(client) = state.backlog.pop_front() {
-            let pipe = &mut state.pipes[client];
-            pipe.is_closed = true;
-            pipe.is_spoilt = true;
-            pipe.reset_client();
+            state.pipes[client].abort();
         }
     }
 }
@@ -113,9 +110,7 @@ impl State {
             1 => io::Error::from_raw_os_error(rustix::io::Errno::NFILE.raw_os_error()),
             _ => {
                 let client = self.backlog.pop_front().expect("somebody waits");
-                self.pipes[client].is_closed = true;
-                self.pipes[client].is_spoilt = true;
-                self.pipes[client].reset_client();
+                self.pipes[client].abort();
                 io::ErrorKind::ConnectionAborted.into()
             }
         }
@@ -159,7 +154,8 @@ impl Stream for SimStream {
         let zero_window = state.faults.zero_window;
         if state.random.happens(zero_window) {
             let until = state.clock.now() + state.delay();
-            if state.pipes[self.client].shut_window(until) {
+            state.pipes[self.client].shut_until = Some(until);
+            if !state.shut.contains(&self.client) {
                 state.shut.push(self.client);
             }
         }
