@@ -28,6 +28,8 @@ pub enum Unit {
     Milliseconds,
     /// A clock frequency.
     Megahertz,
+    /// A temperature.
+    Celsius,
     /// A figure without a unit, such as a load average.
     Number,
     /// Not a figure: a text or a flag.
@@ -46,6 +48,7 @@ impl Unit {
             Unit::Seconds => "seconds",
             Unit::Milliseconds => "milliseconds",
             Unit::Megahertz => "megahertz",
+            Unit::Celsius => "celsius",
             Unit::Number => "number",
             Unit::Nothing => "",
         }
@@ -56,7 +59,7 @@ impl Unit {
     pub fn round(self, value: f64) -> f64 {
         let scale = match self {
             Unit::Percent if value.abs() < 1.0 => 100.0,
-            Unit::Percent | Unit::PerSecond => 10.0,
+            Unit::Percent | Unit::PerSecond | Unit::Celsius => 10.0,
             Unit::Milliseconds | Unit::Number => 100.0,
             Unit::Bytes | Unit::BytesPerSecond | Unit::Count => 1.0,
             Unit::Seconds | Unit::Megahertz | Unit::Nothing => 1.0,
@@ -184,6 +187,20 @@ super::snapshot::define_metrics! {
         rx_dropped_per_s: Figure, PerSecond, "Packets received and dropped";
         tx_dropped_per_s: Figure, PerSecond, "Packets dropped before sending";
     }
+    sockets: Sockets, "Sockets and open files of the whole host" {
+        tcp_established: Figure, Count, "TCP connections established or half closed by the peer";
+        tcp_listen: Figure, Count, "TCP sockets that listen";
+        tcp_time_wait: Figure, Count, "TCP connections that are over and keep their port a while";
+        udp: Figure, Count, "UDP sockets";
+        file_handles: Figure, Count, "Open file handles";
+        file_handles_max: Figure, Count, "File handles that can be open";
+    }
+    temperatures: Temperature by sensor("The chip and its sensor"), "Sensors of temperature" {
+        label: Text, Nothing, "What the sensor measures, in the driver's words";
+        celsius: Figure, Celsius, "The temperature";
+        high: Figure, Celsius, "The temperature from which the driver warns";
+        critical: Figure, Celsius, "The temperature that harms";
+    }
     system: System, "The kernel as a whole" {
         uptime_s: Figure, Seconds, "Time since boot";
         processes: Figure, Count, "Processes, as far as vitald may see them";
@@ -191,6 +208,14 @@ super::snapshot::define_metrics! {
         interrupts_per_s: Figure, PerSecond, "Interrupts served";
         forks_per_s: Figure, PerSecond, "Processes and threads started";
         oom_kills: Figure, Count, "Processes killed for want of memory since boot";
+    }
+    cgroup: Cgroup, "What the control group that vitald runs in may use, where it is limited" {
+        memory_limit: Figure, Bytes, "The most memory";
+        memory_used: Figure, Bytes, "Memory in use, file contents kept included";
+        memory_usage: Figure, Percent, "Memory in use as a share of the limit";
+        cpu_quota_cores: Figure, Number, "The most processor time, in cores";
+        cpu_usage: Figure, Percent, "Processor time used as a share of the quota";
+        cpu_throttled: Figure, Percent, "Periods of enforcement in which it had to wait";
     }
 }
 

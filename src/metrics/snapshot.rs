@@ -8,7 +8,8 @@
 use super::definition::{Kind, TOPICS, Topic};
 
 pub use super::definition::{
-    Cpu, Disk, Filesystem, Load, Memory, Network, Pressure, Snapshot, System,
+    Cgroup, Cpu, Disk, Filesystem, Load, Memory, Network, Pressure, Snapshot, Sockets, System,
+    Temperature,
 };
 
 /// One figure; `None` where the host cannot give it, or not yet.
