@@ -67,7 +67,7 @@ fn once(config: &Config, pretty: bool) -> Result<(), Error> {
         snapshot: metrics.latest(),
         sequence: 1,
         sub: DEFAULT_SUBSCRIPTION,
-        selection: &Selection::all(),
+        selection: &Selection::standard(),
     };
     let text = if pretty {
         serde_json::to_string_pretty(&message)

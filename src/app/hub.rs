@@ -233,7 +233,9 @@ impl Hub {
 /// Whether a class stays when its last member leaves: the one that every page begins with does, so
 /// that its place is never taken.
 fn is_standing(terms: &Terms) -> bool {
-    terms.divisor == 1 && terms.sub == DEFAULT_SUBSCRIPTION && terms.selection == Selection::all()
+    terms.divisor == 1
+        && terms.sub == DEFAULT_SUBSCRIPTION
+        && terms.selection == Selection::standard()
 }
 
 #[cfg(test)]
@@ -282,7 +284,7 @@ mod tests {
     #[test]
     fn nothing_is_due_once_the_last_viewer_of_the_default_has_left() {
         let mut hub = Hub::new(4);
-        let selection = Selection::all();
+        let selection = Selection::standard();
         let terms = Terms { sub: DEFAULT_SUBSCRIPTION.to_owned(), selection, divisor: 1 };
         hub.subscribe(handle(0), terms).unwrap();
         assert_eq!(due(&hub, 1).len(), 1);

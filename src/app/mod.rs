@@ -75,7 +75,7 @@ impl App {
             metrics,
             hub: Hub::new(slots),
             access,
-            everything: Selection::all(),
+            everything: Selection::standard(),
             sequence: 0,
             tick: None,
             cache: Cache::default(),

@@ -158,7 +158,7 @@ fn subscribe(fields: Fields, base_interval_ms: u64) -> Result<Request, Refusal> 
         return bad("the mode must be \"last\"");
     }
     let selection = match fields.topics {
-        None => Selection::all(),
+        None => Selection::standard(),
         Some(topics) if topics.is_empty() => return bad("topics is empty"),
         Some(topics) => Selection::parse(topics.iter().map(String::as_str))
             .map_err(|unknown| Refusal::new(ErrorCode::UnknownTopic, unknown))?,
@@ -417,7 +417,7 @@ mod tests {
         assert_eq!(id, None);
         let expected = Request::Subscribe {
             sub: "default".to_owned(),
-            selection: Selection::all(),
+            selection: Selection::standard(),
             divisor: 1,
         };
         assert_eq!(request, Ok(expected));
@@ -477,7 +477,7 @@ mod tests {
 
     #[test]
     fn the_type_comes_first_and_the_default_subscription_is_not_named() {
-        let (snapshot, selection) = (Snapshot::default(), Selection::all());
+        let (snapshot, selection) = (Snapshot::default(), Selection::standard());
         let metrics =
             |sub| json(&Metrics { snapshot: &snapshot, sequence: 7, sub, selection: &selection });
         assert!(metrics("default").starts_with(r#"{"type":"metrics","seq":7,"t":0,"cpu":{"#));

@@ -4,10 +4,14 @@
 //! that subscribers read, the paths that select, the series that history keeps, and whatever reads
 //! the tables later (alerts, exposition). To add a metric, add its line here and fill the field in
 //! the source that can read it; nothing else changes.
-//! Promises: the order here is the order in JSON; names never contain anything but `a-z` and `_`.
+//! Promises: the order here is the order in JSON; names never contain anything but letters, `_`, and
+//! the dots of a column that stands in a group, as `connections.active` does in JSON's
+//! `"connections":{"active"`; the columns of a group stand together.
 //! May import: `snapshot` (the column types and the macro that reads the table).
 
-use super::snapshot::{Column, Container, Content, Figure, Flag, List, Record, Text, Typed, Value};
+use super::snapshot::{
+    Column, Container, Content, Counter, Figure, Flag, List, Record, Text, Typed, Value,
+};
 
 /// What a figure counts. Decides how many decimals are worth writing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -20,6 +24,8 @@ pub enum Unit {
     BytesPerSecond,
     /// Events a second.
     PerSecond,
+    /// Events a minute.
+    PerMinute,
     /// A whole number of things.
     Count,
     /// A duration or a point in uptime.
@@ -44,6 +50,7 @@ impl Unit {
             Unit::Bytes => "bytes",
             Unit::BytesPerSecond => "bytes_per_second",
             Unit::PerSecond => "per_second",
+            Unit::PerMinute => "per_minute",
             Unit::Count => "count",
             Unit::Seconds => "seconds",
             Unit::Milliseconds => "milliseconds",
@@ -55,11 +62,14 @@ impl Unit {
     }
 
     /// `value` with the decimals a reader can use: digits beyond these are noise and bytes on the
-    /// wire. A percentage below one gets a second decimal, because 0.04 and 0.4 differ in meaning.
+    /// wire. A percentage below one gets a second decimal, because 0.04 and 0.4 differ in meaning;
+    /// short times are of microseconds and milliseconds.
     pub fn round(self, value: f64) -> f64 {
         let scale = match self {
             Unit::Percent if value.abs() < 1.0 => 100.0,
-            Unit::Percent | Unit::PerSecond | Unit::Celsius => 10.0,
+            Unit::Milliseconds if value.abs() < 1.0 => 1000.0,
+            Unit::Seconds if value.abs() < 60.0 => 1000.0,
+            Unit::Percent | Unit::PerSecond | Unit::PerMinute | Unit::Celsius => 10.0,
             Unit::Milliseconds | Unit::Number => 100.0,
             Unit::Bytes | Unit::BytesPerSecond | Unit::Count => 1.0,
             Unit::Seconds | Unit::Megahertz | Unit::Nothing => 1.0,
@@ -85,10 +95,13 @@ pub enum Kind {
 /// One column of a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Field {
-    /// The name in JSON and in paths, and the name of the struct's field.
+    /// The name in JSON and in paths; the struct's field has `_` for a dot.
     pub name: &'static str,
     /// What it holds.
     pub kind: Kind,
+    /// Whether it is a count since the start, which only rises: a line of it shows nothing, so
+    /// history does not keep it.
+    pub is_counter: bool,
     /// What it counts.
     pub unit: Unit,
     /// What it means, one sentence without a full stop.
@@ -217,6 +230,133 @@ super::snapshot::define_metrics! {
         cpu_usage: Figure, Percent, "Processor time used as a share of the quota";
         cpu_throttled: Figure, Percent, "Periods of enforcement in which it had to wait";
     }
+    server: Server, "What vitald measures of itself" {
+        connections_active as "connections.active":
+            Figure, Count, "Connections of every kind now, those on their way out included";
+        connections_peak as "connections.peak": Figure, Count, "The most connections at one time";
+        connections_opened as "connections.opened": Counter, Count, "Connections opened";
+        connections_closed as "connections.closed": Counter, Count, "Connections closed";
+        connections_by_state_connecting as "connections.by_state.CONNECTING":
+            Figure, Count, "Connections that send or await a request";
+        connections_by_state_connected as "connections.by_state.CONNECTED":
+            Figure, Count, "Open WebSockets and event streams";
+        connections_by_state_disconnecting as "connections.by_state.DISCONNECTING":
+            Figure, Count, "Connections that are being closed";
+        connections_by_state_disconnected as "connections.by_state.DISCONNECTED":
+            Figure, Count, "Connections that are over and not yet released";
+        connections_closed_by_reason_finished as "connections.closed_by_reason.finished":
+            Counter, Count, "Connections closed because the last answer was sent";
+        connections_closed_by_reason_peer_left as "connections.closed_by_reason.peer_left":
+            Counter, Count, "Connections closed because the peer left without a close frame";
+        connections_closed_by_reason_peer_closed as "connections.closed_by_reason.peer_closed":
+            Counter, Count, "Connections closed because the peer sent a close frame";
+        connections_closed_by_reason_closed as "connections.closed_by_reason.closed":
+            Counter, Count, "Connections closed because vitald closed the WebSocket";
+        connections_closed_by_reason_policy as "connections.closed_by_reason.policy":
+            Counter, Count, "Connections closed because of what the peer did";
+        connections_closed_by_reason_shutdown as "connections.closed_by_reason.shutdown":
+            Counter, Count, "Connections closed because vitald stopped";
+        connections_closed_by_reason_shutdown_forced
+            as "connections.closed_by_reason.shutdown_forced":
+            Counter, Count, "Connections closed because vitald stopped and time was over";
+        connections_closed_by_reason_head_timeout as "connections.closed_by_reason.head_timeout":
+            Counter, Count, "Connections closed because a request did not become whole in time";
+        connections_closed_by_reason_idle_timeout as "connections.closed_by_reason.idle_timeout":
+            Counter, Count, "Connections closed because no further request came";
+        connections_closed_by_reason_bad_request as "connections.closed_by_reason.bad_request":
+            Counter, Count, "Connections closed because the request was malformed";
+        connections_closed_by_reason_full as "connections.closed_by_reason.full":
+            Counter, Count, "Connections closed because there was no room";
+        connections_closed_by_reason_address_full as "connections.closed_by_reason.address_full":
+            Counter, Count, "Connections closed because the address had its share";
+        connections_closed_by_reason_slow_reader as "connections.closed_by_reason.slow_reader":
+            Counter, Count, "Connections closed because the peer did not take what was sent";
+        connections_closed_by_reason_silent as "connections.closed_by_reason.silent":
+            Counter, Count, "Connections closed because the peer did not answer a ping";
+        connections_closed_by_reason_protocol_error
+            as "connections.closed_by_reason.protocol_error":
+            Counter, Count, "Connections closed because the peer broke the WebSocket protocol";
+        connections_closed_by_reason_too_big as "connections.closed_by_reason.too_big":
+            Counter, Count, "Connections closed because a message was over the limit";
+        connections_closed_by_reason_reset as "connections.closed_by_reason.reset":
+            Counter, Count, "Connections closed because the peer reset the connection";
+        connections_closed_by_reason_failed as "connections.closed_by_reason.failed":
+            Counter, Count, "Connections closed because the system reported an error";
+        connections_duration_s_mean as "connections.duration_s.mean":
+            Figure, Seconds, "Mean time from opening to closing";
+        connections_duration_s_p50 as "connections.duration_s.p50":
+            Figure, Seconds, "Median time from opening to closing";
+        connections_duration_s_p99 as "connections.duration_s.p99":
+            Figure, Seconds, "99th percentile of the time from opening to closing";
+        connections_disconnects_per_min as "connections.disconnects_per_min":
+            Figure, PerMinute, "Connections that ended, over the last 5 minutes";
+        connections_error_rate as "connections.error_rate":
+            Figure, Percent, "Connections ended by an error, of all ended in the last 5 minutes";
+        connections_failure_rate as "connections.failure_rate":
+            Figure, Percent, "Attempts that failed, of all in the last 5 minutes";
+        messages_sent as "messages.sent":
+            Counter, Count, "WebSocket messages that the kernel has taken whole";
+        messages_bytes as "messages.bytes": Counter, Bytes, "Bytes of their frames";
+        messages_conflated as "messages.conflated":
+            Counter, Count, "Samples replaced by a newer one before they were sent";
+        messages_dropped as "messages.dropped":
+            Counter, Count, "Events dropped because their reader was slow";
+        messages_latency_ms_p50 as "messages.latency_ms.p50":
+            Figure, Milliseconds, "Median time from tick to kernel, over 60 s";
+        messages_latency_ms_p99 as "messages.latency_ms.p99":
+            Figure, Milliseconds, "99th percentile of the time from tick to kernel, over 60 s";
+        messages_latency_ms_max as "messages.latency_ms.max":
+            Figure, Milliseconds, "Longest time from tick to kernel, over 60 s";
+        messages_round_trip_ms_p50 as "messages.round_trip_ms.p50":
+            Figure, Milliseconds, "Median time from a ping to its pong, over 60 s";
+        messages_round_trip_ms_p99 as "messages.round_trip_ms.p99":
+            Figure, Milliseconds, "99th percentile of the time from a ping to its pong, over 60 s";
+        messages_round_trip_ms_max as "messages.round_trip_ms.max":
+            Figure, Milliseconds, "Longest time from a ping to its pong, over 60 s";
+        queues_bytes as "queues.bytes": Figure, Bytes, "Bytes that wait to be sent";
+        queues_bytes_max as "queues.bytes_max":
+            Figure, Bytes, "The most bytes that waited at one time";
+        queues_frames_live as "queues.frames_live": Figure, Count, "Shared frames in use";
+        tasks_running as "tasks.running": Figure, Count, "Tasks that run";
+        tasks_cancelling as "tasks.cancelling": Figure, Count, "Tasks that wind down";
+        tasks_cancelled as "tasks.cancelled": Counter, Count, "Tasks ended by being cancelled";
+        tasks_completed as "tasks.completed": Counter, Count, "Tasks that came to their own end";
+        tasks_forced as "tasks.forced":
+            Counter, Count, "Cancelled tasks that did not wind down in time";
+        cache_hits as "cache.hits": Counter, Count, "Reads answered from a sample that was fresh";
+        cache_misses as "cache.misses": Counter, Count, "Reads that had to sample";
+        cache_hit_rate as "cache.hit_rate":
+            Figure, Percent, "Hits as a share of the reads of the last 5 minutes";
+        pools_frames_live as "pools.frames.live": Figure, Count, "Shared frames in use";
+        pools_frames_high as "pools.frames.high": Figure, Count, "Shared frames in use at the most";
+        pools_frames_reused as "pools.frames.reused": Counter, Count, "Shared frames used again";
+        pools_heads_live as "pools.heads.live": Figure, Count, "Input buffers in use";
+        pools_heads_high as "pools.heads.high": Figure, Count, "Input buffers in use at the most";
+        pools_heads_reused as "pools.heads.reused": Counter, Count, "Input buffers used again";
+        pools_slots_live as "pools.slots.live":
+            Figure, Count, "Places in the connection table in use";
+        pools_slots_high as "pools.slots.high":
+            Figure, Count, "Places in the connection table in use at the most";
+        pools_slots_reused as "pools.slots.reused":
+            Counter, Count, "Places in the connection table used again";
+        loop_turns as "loop.turns": Counter, Count, "Passes of the loop";
+        loop_wakeups_per_s as "loop.wakeups_per_s":
+            Figure, PerSecond, "Times the loop woke from waiting, over the last 5 minutes";
+        loop_lateness_ms_p99 as "loop.lateness_ms.p99":
+            Figure, Milliseconds, "99th percentile of time from tick due to begun, over 5 minutes";
+        loop_lateness_ms_max as "loop.lateness_ms.max":
+            Figure, Milliseconds, "Longest time from tick due to begun, over 5 minutes";
+        loop_busy_ms_p99 as "loop.busy_ms.p99":
+            Figure, Milliseconds, "99th percentile of time that a pass took, over 5 minutes";
+        loop_busy_ms_max as "loop.busy_ms.max":
+            Figure, Milliseconds, "Longest time that a pass took, over 5 minutes";
+        process_cpu_usage as "process.cpu_usage":
+            Figure, Percent, "Processor time of this process, as a share of one core";
+        process_rss as "process.rss": Figure, Bytes, "Memory of this process that is resident";
+        process_heap as "process.heap":
+            Figure, Bytes, "Of it, memory without a file behind it (RssAnon)";
+        process_fds as "process.fds": Figure, Count, "Open file descriptors of this process";
+    }
 }
 
 #[cfg(test)]
@@ -225,12 +365,17 @@ mod tests {
 
     #[test]
     fn names_are_lower_case_words_and_unique_within_their_topic() {
-        let plain = |name: &str| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+        let is_plain =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+        let plain = |name: &str| !name.is_empty() && name.bytes().all(is_plain);
+        // A state is written as it is everywhere else.
+        let is_state = |name: &str| name.starts_with("connections.by_state.");
         for (position, topic) in TOPICS.iter().enumerate() {
             assert!(plain(topic.name), "{}", topic.name);
             assert_eq!(Topic::position(topic.name), Some(position));
             for (index, field) in topic.fields.iter().enumerate() {
-                assert!(plain(field.name), "{}.{}", topic.name, field.name);
+                let is_named = field.name.split('.').all(plain) || is_state(field.name);
+                assert!(is_named, "{}.{}", topic.name, field.name);
                 assert_eq!(topic.field(field.name), Some(index), "{}", field.name);
                 assert!(!field.help.ends_with('.') && !field.help.is_empty());
             }
@@ -254,7 +399,7 @@ mod tests {
                 name if name.ends_with("_per_s") => Unit::PerSecond,
                 name if name.ends_with("_ms") => Unit::Milliseconds,
                 name if name.ends_with("_mhz") => Unit::Megahertz,
-                name if name.ends_with("usage") => Unit::Percent,
+                name if name.ends_with("usage") || name.ends_with("_rate") => Unit::Percent,
                 _ => continue,
             };
             assert_eq!(field.unit, expected, "{}", field.name);

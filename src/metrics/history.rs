@@ -199,7 +199,8 @@ impl History {
         for_each_record(snapshot, |topic, record| {
             let key = key(topic, record);
             let columns = TOPICS[topic].fields.iter().enumerate();
-            let columns = columns.filter(|(_, field)| field.kind == Kind::Figure);
+            let columns =
+                columns.filter(|(_, field)| field.kind == Kind::Figure && !field.is_counter);
             let columns = columns.filter_map(|(column, field)| {
                 let metric = match key {
                     "" => format!("{}.{}", TOPICS[topic].name, field.name),

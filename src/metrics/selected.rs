@@ -5,6 +5,8 @@
 //! Promises: no allocation, no `serde_json::Value`; rows always carry their key.
 //! May import: `definition`, `selection`, `snapshot`.
 
+use std::ops::Range;
+
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::definition::{Field, TOPICS, Unit};
@@ -84,12 +86,49 @@ struct Row<'a> {
 
 impl Serialize for Row<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Group { row: self, columns: 0..self.fields.len(), depth: 0 }.serialize(serializer)
+    }
+}
+
+/// The columns of a row whose names begin alike: `messages.latency_ms.p99` is
+/// `"messages":{"latency_ms":{"p99"`.
+struct Group<'a> {
+    row: &'a Row<'a>,
+    columns: Range<usize>,
+    /// How much of each name is written already, the dot behind it included.
+    depth: usize,
+}
+
+impl Group<'_> {
+    /// The columns from `first` on that share its name up to `dot`.
+    fn part(&self, first: usize, dot: usize) -> Group<'_> {
+        let start = &self.row.fields[first].name[..=self.depth + dot];
+        let rest = &self.row.fields[first..self.columns.end];
+        let count = rest.iter().take_while(|field| field.name.starts_with(start)).count();
+        Group { row: self.row, columns: first..first + count, depth: start.len() }
+    }
+}
+
+impl Serialize for Group<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        for (index, field) in self.fields.iter().enumerate() {
-            if self.mask.has(index) {
-                let cell = Cell { value: self.record.value(index), unit: field.unit };
-                map.serialize_entry(field.name, &cell)?;
+        let mut index = self.columns.start;
+        while index < self.columns.end {
+            let field = &self.row.fields[index];
+            let name = &field.name[self.depth..];
+            if let Some(dot) = name.find('.') {
+                let part = self.part(index, dot);
+                index = part.columns.end;
+                if part.columns.clone().any(|column| self.row.mask.has(column)) {
+                    map.serialize_entry(&name[..dot], &part)?;
+                }
+                continue;
             }
+            if self.row.mask.has(index) {
+                let cell = Cell { value: self.row.record.value(index), unit: field.unit };
+                map.serialize_entry(name, &cell)?;
+            }
+            index += 1;
         }
         map.end()
     }
@@ -148,6 +187,8 @@ mod tests {
         snapshot.memory.total = Some(25_276_514_304.0);
         snapshot.memory.usage = Some(f64::NAN);
         snapshot.load.one = Some(0.5);
+        snapshot.server.messages_sent = Some(7.0);
+        snapshot.server.messages_latency_ms_p99 = Some(1.5);
         snapshot.disks =
             vec![Disk { name: "vda".into(), utilisation: Some(3.0), ..Disk::default() }];
         snapshot.networks = vec![
@@ -190,6 +231,25 @@ mod tests {
             "{\"filesystems\":[{\"mount\":\"/a \\\"b\\\".c\",\"usage\":50}],\
              \"networks\":[{\"name\":\"eth0.100\",\"rx_bytes_per_s\":2}]}"
         );
+    }
+
+    #[test]
+    fn a_name_with_dots_is_nested_and_a_group_without_chosen_fields_is_left_out() {
+        assert_eq!(
+            json(&[
+                "server.messages.latency_ms.p99",
+                "server.messages.sent",
+                "server.process.rss",
+                "server.connections.by_state.CONNECTED",
+            ]),
+            "{\"server\":{\"connections\":{\"by_state\":{\"CONNECTED\":null}},\"messages\":\
+             {\"sent\":7,\"latency_ms\":{\"p99\":1.5}},\"process\":{\"rss\":null}}}"
+        );
+        let whole: serde_json::Value = serde_json::from_str(&json(&["server"])).unwrap();
+        let names: Vec<&String> = whole["server"].as_object().unwrap().keys().collect();
+        let expected =
+            ["cache", "connections", "loop", "messages", "pools", "process", "queues", "tasks"];
+        assert_eq!(names, expected);
     }
 
     #[test]

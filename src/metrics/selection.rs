@@ -1,7 +1,8 @@
 //! Which topics, records and figures a reader wants, in one canonical form.
 //!
 //! Owns the grammar of paths: `cpu` (a topic), `memory.usage` and `cpu.cores` (a field),
-//! `disks.vda` (a row), `disks.vda.utilisation` (a field of a row).
+//! `server.messages` (a group of fields), `disks.vda` (a row), `disks.vda.utilisation` (a field of a
+//! row).
 //! Promises: two selections that ask for the same things are equal and hash alike, whatever the
 //! order, the doubles and the overlaps of their paths, so that they can share encoded bytes.
 //! Topics and fields are checked; rows are not, for a disk may be plugged in later.
@@ -9,10 +10,13 @@
 
 use std::fmt;
 
-use super::definition::{self, TOPIC_NAMES, Topic};
+use super::definition::{self, Field, TOPIC_NAMES, Topic};
 
 /// The names of the topics, in the order of JSON.
 pub const TOPICS: &[&str] = TOPIC_NAMES;
+
+/// What vitald measures of itself.
+const OWN_TOPIC: &str = "server";
 
 /// What a reader wants to see of each snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -41,7 +45,7 @@ pub(super) enum Scope {
 
 /// Fields by position, one bit each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Mask(u32);
+pub(super) struct Mask(u128);
 
 /// A path whose topic or field does not exist.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +64,13 @@ impl Selection {
     pub fn all() -> Selection {
         let parts = (0..TOPICS.len()).map(|topic| Part { topic, scope: Scope::Whole }).collect();
         Selection { parts }
+    }
+
+    /// What is sent unless something else is asked for: all of the host, and nothing of vitald.
+    pub fn standard() -> Selection {
+        let mut selection = Selection::all();
+        selection.parts.retain(|part| TOPICS[part.topic] != OWN_TOPIC);
+        selection
     }
 
     /// The selection that `paths` add up to; the first path that cannot exist is the error.
@@ -112,7 +123,7 @@ impl Part {
                 let (key, mask) = parse_row(table, rest)?;
                 Scope::Rows(vec![(key.to_owned(), mask)])
             }
-            Some(rest) => Scope::Fields(Mask::one(table.field(rest)?)),
+            Some(rest) => Scope::Fields(Mask::of_fields(table, rest)?),
         };
         Some(Part { topic, scope })
     }
@@ -167,14 +178,26 @@ impl Part {
 }
 
 impl Mask {
-    pub(super) const ALL: Mask = Mask(u32::MAX);
+    pub(super) const ALL: Mask = Mask(u128::MAX);
 
     pub(super) fn has(self, index: usize) -> bool {
-        index < 32 && self.0 >> index & 1 == 1
+        index < 128 && self.0 >> index & 1 == 1
     }
 
     fn one(index: usize) -> Mask {
         Mask(1 << index)
+    }
+
+    /// The field of that name, or all in the group of that name.
+    fn of_fields(topic: &Topic, name: &str) -> Option<Mask> {
+        if let Some(index) = topic.field(name) {
+            return Some(Mask::one(index));
+        }
+        let is_in_group =
+            |field: &Field| field.name.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'));
+        let fields = topic.fields.iter().enumerate().filter(|(_, field)| is_in_group(field));
+        let mask = fields.fold(0, |mask, (index, _)| mask | 1 << index);
+        (mask != 0).then_some(Mask(mask))
     }
 
     /// The same with the key, which every row of a list carries.
@@ -260,6 +283,23 @@ mod tests {
         assert_eq!(parse(&names).names(), names);
         let names = ["filesystems./.usage", "filesystems./srv/a.example"];
         assert_eq!(parse(&names).names(), names);
+    }
+
+    #[test]
+    fn a_group_is_all_its_fields_and_nothing_beside() {
+        let latency = ["p50", "p99", "max"].map(|q| format!("server.messages.latency_ms.{q}"));
+        assert_eq!(parse(&["server.messages.latency_ms"]).names(), latency);
+        let pools = parse(&["server.pools"]).names();
+        assert!(pools.len() == 9 && pools.iter().all(|name| name.starts_with("server.pools.")));
+        assert!(Selection::parse(["server.pool"]).is_err());
+        assert!(Selection::parse(["server.pools."]).is_err());
+    }
+
+    #[test]
+    fn the_standard_selection_is_all_of_the_host_and_nothing_of_vitald() {
+        let names = Selection::standard().names();
+        assert_eq!(names, TOPIC_NAMES[..TOPIC_NAMES.len() - 1]);
+        assert!(!names.contains(&"server".to_owned()));
     }
 
     #[test]

@@ -8,12 +8,14 @@
 use super::definition::{Kind, TOPICS, Topic};
 
 pub use super::definition::{
-    Cgroup, Cpu, Disk, Filesystem, Load, Memory, Network, Pressure, Snapshot, Sockets, System,
-    Temperature,
+    Cgroup, Cpu, Disk, Filesystem, Load, Memory, Network, Pressure, Server, Snapshot, Sockets,
+    System, Temperature,
 };
 
 /// One figure; `None` where the host cannot give it, or not yet.
 pub type Figure = Option<f64>;
+/// A count since the start, which only rises.
+pub type Counter = Figure;
 /// A yes or no; `None` where unknown.
 pub type Flag = Option<bool>;
 /// A name or a label, kept from tick to tick so that it is not allocated again.
@@ -47,6 +49,10 @@ pub trait Column {
     fn value(&self) -> Value<'_>;
     /// Forgets the content and keeps the memory.
     fn clear(&mut self);
+    /// The figure, to be set by code that walks tables; `None` for another kind.
+    fn figure_mut(&mut self) -> Option<&mut Figure> {
+        None
+    }
 }
 
 impl Typed for Figure {
@@ -59,6 +65,9 @@ impl Column for Figure {
     }
     fn clear(&mut self) {
         *self = None;
+    }
+    fn figure_mut(&mut self) -> Option<&mut Figure> {
+        Some(self)
     }
 }
 
@@ -191,7 +200,9 @@ impl Snapshot {
 macro_rules! define_metrics {
     ($(
         $topic:ident: $Record:ident $(by $key:ident($key_help:literal))?, $help:literal {
-            $( $field:ident: $Column:ident, $unit:ident, $field_help:literal; )+
+            $(
+                $field:ident $(as $path:literal)?: $Column:ident, $unit:ident, $field_help:literal;
+            )+
         }
     )+) => {
         $(
@@ -208,12 +219,14 @@ macro_rules! define_metrics {
                     $( Field {
                         name: stringify!($key),
                         kind: Kind::Text,
+                        is_counter: false,
                         unit: Unit::Nothing,
                         help: $key_help,
                     }, )?
                     $( Field {
-                        name: stringify!($field),
+                        name: [$( $path, )? stringify!($field)][0],
                         kind: <$Column as Typed>::KIND,
+                        is_counter: matches!(stringify!($Column).as_bytes(), b"Counter"),
                         unit: Unit::$unit,
                         help: $field_help,
                     }, )+
@@ -223,6 +236,14 @@ macro_rules! define_metrics {
                 pub fn clear(&mut self) {
                     $( self.$key.clear(); )?
                     $( Column::clear(&mut self.$field); )+
+                }
+
+                /// The figure of the column at `index`; `None` if there is none there.
+                pub fn figure_mut(&mut self, index: usize) -> Option<&mut Figure> {
+                    // A table of functions: a record may have a hundred columns.
+                    const COLUMNS: &[fn(&mut $Record) -> &mut dyn Column] =
+                        &[$( |record| &mut record.$key, )? $( |record| &mut record.$field, )+];
+                    COLUMNS.get(index)?(self).figure_mut()
                 }
 
                 $(
@@ -242,13 +263,14 @@ macro_rules! define_metrics {
                 )?
             }
 
-            // A selection keeps the columns of a record in 32 bits.
-            const _: () = assert!($Record::FIELDS.len() <= 32);
+            // A selection keeps the columns of a record in 128 bits.
+            const _: () = assert!($Record::FIELDS.len() <= 128);
 
             impl Record for $Record {
                 fn value(&self, index: usize) -> Value<'_> {
-                    let columns: &[&dyn Column] = &[$( &self.$key, )? $( &self.$field, )+];
-                    columns.get(index).map_or(Value::Figure(None), |column| column.value())
+                    const COLUMNS: &[fn(&$Record) -> &dyn Column] =
+                        &[$( |record| &record.$key, )? $( |record| &record.$field, )+];
+                    COLUMNS.get(index).map_or(Value::Figure(None), |column| column(self).value())
                 }
             }
 
