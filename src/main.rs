@@ -60,9 +60,9 @@ fn print(text: &str) -> Result<(), Error> {
 fn once(config: &Config, pretty: bool) -> Result<(), Error> {
     let clock = Monotonic::new();
     let mut metrics = MetricsService::for_this_host(config.interval);
-    metrics.tick(clock.now().since_origin(), unix_ms(clock.wall()), 0);
+    metrics.tick(clock.now().since_origin(), unix_ms(clock.wall()), 0, |_| {});
     thread::sleep(config.interval);
-    metrics.tick(clock.now().since_origin(), unix_ms(clock.wall()), 1);
+    metrics.tick(clock.now().since_origin(), unix_ms(clock.wall()), 1, |_| {});
     let message = Metrics {
         snapshot: metrics.latest(),
         sequence: 1,

@@ -9,7 +9,7 @@ use super::App;
 use super::assets::PAGE;
 use super::protocol::{self, write_json};
 use super::routes::{self, HistoryQuery, Route};
-use super::{kept, self_metrics};
+use super::{connections, kept};
 use crate::engine::connection::frame::{Frame, Kind};
 use crate::engine::connection::head::Request;
 use crate::engine::connection::response::Response;
@@ -40,8 +40,8 @@ impl App {
             Ok(Route::Health) => Answer::Respond(health(context.is_draining())),
             Ok(Route::Snapshot) => Answer::Respond(self.snapshot(context)),
             Ok(Route::History(query)) => Answer::Respond(self.history(&query, context)),
-            Ok(Route::Server { audit }) => Answer::Respond(self.own.server(context, audit)),
-            Ok(Route::Connections) => Answer::Respond(self_metrics::connections(context)),
+            Ok(Route::Server { audit }) => Answer::Respond(self.server(context, audit)),
+            Ok(Route::Connections) => Answer::Respond(connections::answer(context)),
             Err(refusal) => Answer::Respond(refusal),
         }
     }
@@ -66,6 +66,11 @@ impl App {
             frame.unwrap_or_else(|| Frame::new(Kind::Plain, |out| write_json(&self.newest(), out)));
         self.cache.snapshot = kept(&frame, context.limits());
         json(frame)
+    }
+
+    fn server(&mut self, context: &mut Context<'_>, with_audit: bool) -> Response {
+        let process = self.metrics.process(context.instant().since_origin());
+        self.own.answer(context, process, self.metrics.cache(), with_audit)
     }
 
     fn history(&self, query: &HistoryQuery, context: &Context<'_>) -> Response {

@@ -7,6 +7,7 @@
 pub mod access;
 mod answers;
 pub mod assets;
+mod connections;
 pub mod hub;
 pub mod protocol;
 pub mod routes;
@@ -95,8 +96,11 @@ impl App {
         if run.skipped > 0 {
             log::info!("tick skipped={} seq={}", run.skipped, self.sequence);
         }
-        let wall_ms = unix_ms(context.wall());
-        self.metrics.tick(context.instant().since_origin(), wall_ms, self.sequence);
+        let now = context.instant().since_origin();
+        if !self.metrics.is_due(now, !self.hub.is_empty()) {
+            return;
+        }
+        self.sample(context, now);
         let snapshot = self.metrics.latest();
         let mut without: Vec<Member> = Vec::new();
         for (Terms { sub, selection, .. }, members) in self.hub.due(self.sequence) {
@@ -115,6 +119,15 @@ impl App {
         for member in without {
             self.tell_too_long(context, member);
         }
+    }
+
+    /// Takes the sample of a base tick.
+    fn sample(&mut self, context: &Context<'_>, now: Duration) {
+        let (process, cache) = (self.metrics.process(now), self.metrics.cache());
+        let own = &mut self.own;
+        self.metrics.tick(now, unix_ms(context.wall()), self.sequence, |server| {
+            own.fill(server, context, process, cache);
+        });
     }
 
     /// Tells a subscriber, once, that its samples are too long to be sent. They come as soon as
@@ -248,7 +261,7 @@ impl Handler for App {
     fn start(&mut self, context: &mut Context<'_>) {
         // A first sample at once, so that the first page is not empty; rates need a second one.
         let now = context.now();
-        self.metrics.tick(now.since_origin(), unix_ms(context.wall()), self.sequence);
+        self.sample(context, now.since_origin());
         let interval = self.metrics.interval();
         self.tick = context.spawn_every("tick", Owner::Handler, now + interval, interval);
         assert!(self.tick.is_some(), "an engine that starts has room for a task");

@@ -1,44 +1,77 @@
 //! What vitald measures of itself, and how it tells of it.
 //!
-//! [`SelfMetrics`] owns the figures that the application takes; those of the engine are the
-//! engine's and are read through the [`Context`] when somebody asks, so telling costs nothing while
-//! nobody does. [`ServerFigures`] is both together, in the shape and under the names of the
-//! contract's `server`. A figure that is not counted is `null`. Imports the engine and the way
-//! answers are made.
+//! [`SelfMetrics`] owns the figures that the application takes and the windows over which rates are
+//! made; the engine's figures are the engine's, and what the process takes a source knows. All of
+//! it together fills the record of the `server` topic, at each tick and when somebody asks, so that
+//! there is one name for each figure in messages, history, alerts and exposition. Promises: no
+//! allocation at a tick, memory of fixed size; a figure that is not known is `null`.
+//! Imports the engine, the data model and the way answers are made.
 
-use std::array;
-use std::fmt::Display;
 use std::time::Duration;
 
+use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use super::answers::json;
 use super::protocol::write_json;
-use super::unix_ms;
 use crate::engine::clock::Tick;
 use crate::engine::connection::frame::{Frame, Kind};
 use crate::engine::connection::response::Response;
 use crate::engine::connection::{CloseReason, State};
-use crate::engine::handle::Handle;
 use crate::engine::handler::Context;
 use crate::engine::histogram::Histogram;
-use crate::engine::ledger::{RESOURCES, Resource, Row};
-use crate::engine::net::Peer;
+use crate::engine::ledger::{Ledger, RESOURCES, Resource};
 use crate::engine::stats::PoolStatistics;
-use crate::engine::tasks::TaskCounts;
-use crate::engine::view::ConnectionView;
+use crate::metrics::CacheStatistics;
+use crate::metrics::selected::Fields;
+use crate::metrics::sliding::Sliding;
+use crate::metrics::snapshot::{Figure, Server};
+use crate::metrics::source::Process;
 
 /// From one audit on request to the next. It walks every connection, 0.3 ms for 10,000 of them; who
 /// asks again and again could otherwise have the loop do little else.
 const AUDIT_EVERY: Duration = Duration::from_secs(1);
 
+/// The counters whose rise over the last minutes is told, in the order they are kept.
+#[derive(Clone, Copy)]
+enum Total {
+    Ended,
+    Hits,
+    Reads,
+    CpuMicros,
+}
+
+const TOTALS: usize = Total::CpuMicros as usize + 1;
+
 /// What the application measures of itself.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct SelfMetrics {
     /// From a tick's due time to its beginning.
     lateness: Histogram,
+    totals: Sliding<TOTALS>,
     /// When the last audit on request was.
     audited: Option<Tick>,
+    /// Where the states and the reasons begin among the columns.
+    states: usize,
+    reasons: usize,
+}
+
+impl Default for SelfMetrics {
+    fn default() -> SelfMetrics {
+        SelfMetrics {
+            lateness: Histogram::new(),
+            totals: Sliding::new(),
+            audited: None,
+            states: first_of("connections.by_state."),
+            reasons: first_of("connections.closed_by_reason."),
+        }
+    }
+}
+
+/// The first column of a group.
+fn first_of(group: &str) -> usize {
+    let first = Server::FIELDS.iter().position(|field| field.name.starts_with(group));
+    first.expect("the table of metrics has the group")
 }
 
 impl SelfMetrics {
@@ -52,14 +85,85 @@ impl SelfMetrics {
         &self.lateness
     }
 
+    /// Writes the figures of this moment. Walks every connection.
+    pub fn fill(
+        &mut self,
+        server: &mut Server,
+        context: &Context<'_>,
+        process: Process,
+        cache: CacheStatistics,
+    ) {
+        self.note_totals(context, process, cache);
+        self.fill_connections(server, context);
+        self.fill_loop(server, context);
+        fill_messages(server, context);
+        fill_tasks(server, context);
+        fill_pools(server, context);
+        let rise = self.totals.rise();
+        let share =
+            |part: Total, whole: Total, least| rise.share(part as usize, whole as usize, least);
+        server.connections_disconnects_per_min =
+            rise.per_second(Total::Ended as usize).map(|ended| 60.0 * ended);
+        server.cache_hits = Some(cache.hits as f64);
+        server.cache_misses = Some(cache.misses as f64);
+        server.cache_hit_rate = share(Total::Hits, Total::Reads, 1);
+        let cpu_micros = rise.per_second(Total::CpuMicros as usize);
+        server.process_cpu_usage = process.cpu_time.and(cpu_micros).map(|micros| micros / 1e4);
+        server.process_rss = process.rss;
+        server.process_heap = process.heap;
+        server.process_fds = process.fds;
+    }
+
+    fn note_totals(&mut self, context: &Context<'_>, process: Process, cache: CacheStatistics) {
+        let mut totals = [0; TOTALS];
+        totals[Total::Ended as usize] = context.ledger().row(Resource::Slot).closed;
+        totals[Total::Hits as usize] = cache.hits;
+        totals[Total::Reads as usize] = cache.hits + cache.misses;
+        totals[Total::CpuMicros as usize] =
+            process.cpu_time.map_or(0, |time| time.as_micros() as u64);
+        self.totals.note(context.now().since_origin(), totals);
+    }
+
+    fn fill_loop(&self, server: &mut Server, context: &Context<'_>) {
+        let lateness = &self.lateness;
+        server.loop_turns = count(context.stats().turns);
+        server.loop_lateness_ms_p99 = lateness.quantile(0.99).map(milliseconds);
+        server.loop_lateness_ms_max = (lateness.count() > 0).then(|| milliseconds(lateness.max()));
+    }
+
+    /// Everything in the table is active; what is over and not yet released is so as DISCONNECTED.
+    /// So active is opened less closed, and the sum of the states.
+    fn fill_connections(&self, server: &mut Server, context: &Context<'_>) {
+        let slots = context.ledger().row(Resource::Slot);
+        server.connections_active = count(slots.live());
+        server.connections_peak = count(slots.high);
+        server.connections_opened = count(slots.opened);
+        server.connections_closed = count(slots.closed);
+        let mut states = [0; State::ALL.len()];
+        for connection in context.connections() {
+            states[connection.phase.state() as usize] += 1;
+        }
+        set(server, self.states, states);
+        let reasons = CloseReason::ALL.iter().map(|reason| context.stats().closes(*reason));
+        set(server, self.reasons, reasons);
+    }
+
     /// Answers with all figures; after an audit, if one is asked for.
-    pub fn server(&mut self, context: &mut Context<'_>, with_audit: bool) -> Response {
+    pub fn answer(
+        &mut self,
+        context: &mut Context<'_>,
+        process: Process,
+        cache: CacheStatistics,
+        with_audit: bool,
+    ) -> Response {
         if with_audit && let Err(refusal) = self.audit(context) {
             return refusal;
         }
-        let mut figures = ServerFigures::of(context, &self.lateness);
-        figures.audit = with_audit.then_some("ok");
-        json(Frame::new(Kind::Plain, |out| write_json(&figures, out)))
+        let mut server = Server::default();
+        self.fill(&mut server, context, process, cache);
+        let audit = with_audit.then_some("ok");
+        let answer = Answer { server: &server, ledger: context.ledger(), audit };
+        json(Frame::new(Kind::Plain, |out| write_json(&answer, out)))
     }
 
     /// Has the engine compare its books with what it holds.
@@ -79,228 +183,93 @@ fn failed_audit(disagreement: &str) -> Response {
     Response::text(500, disagreement)
 }
 
-/// Answers with a row for each connection, whoever asks among them.
-pub fn connections(context: &Context<'_>) -> Response {
-    let bytes_max = context.limits().reply_bytes_max;
-    let (instant, wall_ms) = (context.instant(), unix_ms(context.wall()));
-    let frame = Frame::new(Kind::Plain, |out| {
-        let start = out.len();
-        out.push(b'[');
-        for (index, connection) in context.connections().enumerate() {
-            if index > 0 {
-                out.push(b',');
-            }
-            let age_ms = (instant - connection.opened).as_millis() as u64;
-            write_json(&ConnectionRow::new(&connection, wall_ms.saturating_sub(age_ms)), out);
-            // Of a list that is refused, no more is made than it takes to know.
-            if out.len() - start > bytes_max {
-                break;
-            }
-        }
-        out.push(b']');
-    });
-    if frame.len() > bytes_max {
-        let reason = format!("more connections than the {bytes_max} bytes of an answer can list");
-        return Response::text(503, &reason).with("Retry-After", "1");
-    }
-    json(frame)
-}
-
-/// The figures of `server`.
-#[derive(Serialize)]
-pub struct ServerFigures {
-    connections: Connections,
-    messages: Messages,
-    tasks: Tasks,
-    pools: Pools,
-    r#loop: Loop,
-    ledger: Named<LedgerRow, { RESOURCES.len() }>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+/// The record of `server`, and beside it what only the books tell.
+struct Answer<'a> {
+    server: &'a Server,
+    ledger: &'a Ledger,
     audit: Option<&'static str>,
 }
 
-#[derive(Serialize)]
-struct Connections {
-    active: u64,
-    peak: u64,
-    opened: u64,
-    closed: u64,
-    by_state: Named<u64, { State::ALL.len() }>,
-    closed_by_reason: Named<u64, { CloseReason::ALL.len() }>,
+impl Serialize for Answer<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        Fields { record: self.server, fields: Server::FIELDS }.serialize_into(&mut map)?;
+        map.serialize_entry("ledger", &Books(self.ledger))?;
+        if let Some(audit) = self.audit {
+            map.serialize_entry("audit", audit)?;
+        }
+        map.end()
+    }
 }
 
-#[derive(Serialize)]
-struct Messages {
-    sent: u64,
-    bytes: u64,
-    conflated: u64,
-    dropped: u64,
-}
+/// What was taken and given back, by resource.
+struct Books<'a>(&'a Ledger);
 
 #[derive(Serialize)]
-struct Tasks {
-    running: u64,
-    cancelling: u64,
-    cancelled: u64,
-    completed: u64,
-    forced: u64,
-}
-
-#[derive(Serialize)]
-struct Pools {
-    frames: Pool,
-    heads: Pool,
-    slots: Pool,
-}
-
-#[derive(Serialize)]
-struct Pool {
-    live: usize,
-    high: usize,
-    reused: u64,
-}
-
-#[derive(Serialize)]
-struct Loop {
-    turns: u64,
-    lateness_ms: Lateness,
-}
-
-#[derive(Serialize)]
-struct Lateness {
-    p99: Option<f64>,
-    max: Option<f64>,
-}
-
-#[derive(Serialize)]
-struct LedgerRow {
+struct Book {
     opened: u64,
     closed: u64,
     live: u64,
     high: u64,
 }
 
-impl ServerFigures {
-    /// The figures of this moment. Walks every connection.
-    pub fn of(context: &mut Context<'_>, lateness: &Histogram) -> ServerFigures {
-        let pools = context.pools();
-        let (stats, ledger) = (context.stats(), context.ledger());
-        let messages = Messages {
-            sent: stats.messages_sent,
-            bytes: stats.message_bytes_sent,
-            conflated: stats.frames_conflated,
-            dropped: stats.events_dropped,
-        };
-        let lateness_ms = Lateness {
-            p99: lateness.quantile(0.99).map(milliseconds),
-            max: (lateness.count() > 0).then(|| milliseconds(lateness.max())),
-        };
-        ServerFigures {
-            connections: Connections::of(context),
-            messages,
-            tasks: context.task_counts().into(),
-            pools: Pools {
-                frames: pools.frames.into(),
-                heads: pools.inputs.into(),
-                slots: pools.slots.into(),
-            },
-            r#loop: Loop { turns: stats.turns, lateness_ms },
-            ledger: Named(RESOURCES.map(|resource| (resource.name(), ledger.row(resource).into()))),
-            audit: None,
-        }
-    }
-}
-
-impl Connections {
-    /// Everything in the table is active; what is over and not yet released is so as DISCONNECTED.
-    /// So active is opened less closed, and the sum of the states.
-    fn of(context: &Context<'_>) -> Connections {
-        let slots = context.ledger().row(Resource::Slot);
-        let mut by_state = State::ALL.map(|state| (state.name(), 0));
-        for connection in context.connections() {
-            by_state[connection.phase.state() as usize].1 += 1;
-        }
-        Connections {
-            active: slots.live(),
-            peak: slots.high,
-            opened: slots.opened,
-            closed: slots.closed,
-            by_state: Named(by_state),
-            closed_by_reason: Named(array::from_fn(|index| {
-                let reason = CloseReason::ALL[index];
-                (reason.name(), context.stats().closes(reason))
-            })),
-        }
-    }
-}
-
-impl From<TaskCounts> for Tasks {
-    fn from(counts: TaskCounts) -> Tasks {
-        let TaskCounts { running, cancelling, cancelled, completed, forced } = counts;
-        Tasks { running, cancelling, cancelled, completed, forced }
-    }
-}
-
-impl From<PoolStatistics> for Pool {
-    fn from(PoolStatistics { live, high, reused }: PoolStatistics) -> Pool {
-        Pool { live, high, reused }
-    }
-}
-
-impl From<Row> for LedgerRow {
-    fn from(row: Row) -> LedgerRow {
-        LedgerRow { opened: row.opened, closed: row.closed, live: row.live(), high: row.high }
-    }
-}
-
-/// One of the connections.
-#[derive(Serialize)]
-struct ConnectionRow {
-    #[serde(serialize_with = "as_text")]
-    id: Handle,
-    #[serde(serialize_with = "as_text")]
-    peer: Peer,
-    state: &'static str,
-    phase: &'static str,
-    since: u64,
-    sent: u64,
-    conflated: u64,
-    queued_bytes: usize,
-    round_trip_ms: Option<f64>,
-}
-
-impl ConnectionRow {
-    fn new(connection: &ConnectionView, since: u64) -> ConnectionRow {
-        ConnectionRow {
-            id: connection.handle,
-            peer: connection.peer,
-            state: connection.phase.state().name(),
-            phase: connection.phase.name(),
-            since,
-            sent: connection.bytes_sent,
-            conflated: connection.frames_conflated,
-            queued_bytes: connection.bytes_queued,
-            round_trip_ms: connection.round_trip.map(milliseconds),
-        }
-    }
-}
-
-/// A map whose names are not known to the type.
-struct Named<T, const N: usize>([(&'static str, T); N]);
-
-impl<T: Serialize, const N: usize> Serialize for Named<T, N> {
+impl Serialize for Books<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+        serializer.collect_map(RESOURCES.map(|resource| {
+            let row = self.0.row(resource);
+            let (live, high) = (row.live(), row.high);
+            (resource.name(), Book { opened: row.opened, closed: row.closed, live, high })
+        }))
     }
 }
 
-fn as_text<S: Serializer>(value: &impl Display, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(value)
+fn fill_messages(server: &mut Server, context: &Context<'_>) {
+    let stats = context.stats();
+    server.messages_sent = count(stats.messages_sent);
+    server.messages_bytes = count(stats.message_bytes_sent);
+    server.messages_conflated = count(stats.frames_conflated);
+    server.messages_dropped = count(stats.events_dropped);
 }
 
-/// With three decimals: a microsecond.
+fn fill_tasks(server: &mut Server, context: &Context<'_>) {
+    let tasks = context.task_counts();
+    server.tasks_running = count(tasks.running);
+    server.tasks_cancelling = count(tasks.cancelling);
+    server.tasks_cancelled = count(tasks.cancelled);
+    server.tasks_completed = count(tasks.completed);
+    server.tasks_forced = count(tasks.forced);
+}
+
+fn fill_pools(server: &mut Server, context: &Context<'_>) {
+    let pools = context.pools();
+    server.queues_frames_live = count(pools.frames.live as u64);
+    [server.pools_frames_live, server.pools_frames_high, server.pools_frames_reused] =
+        figures(pools.frames);
+    [server.pools_heads_live, server.pools_heads_high, server.pools_heads_reused] =
+        figures(pools.inputs);
+    [server.pools_slots_live, server.pools_slots_high, server.pools_slots_reused] =
+        figures(pools.slots);
+}
+
+fn figures(PoolStatistics { live, high, reused }: PoolStatistics) -> [Figure; 3] {
+    [count(live as u64), count(high as u64), count(reused)]
+}
+
+/// Sets the columns from `first` on.
+fn set(server: &mut Server, first: usize, counts: impl IntoIterator<Item = u64>) {
+    for (offset, counted) in counts.into_iter().enumerate() {
+        if let Some(figure) = server.figure_mut(first + offset) {
+            *figure = count(counted);
+        }
+    }
+}
+
+fn count(count: u64) -> Figure {
+    Some(count as f64)
+}
+
 fn milliseconds(duration: Duration) -> f64 {
-    duration.as_micros() as f64 / 1000.0
+    duration.as_secs_f64() * 1000.0
 }
 
 #[cfg(test)]
@@ -318,5 +287,16 @@ mod tests {
         for (index, state) in State::ALL.into_iter().enumerate() {
             assert_eq!(state as usize, index);
         }
+    }
+
+    #[test]
+    fn states_and_reasons_have_a_column_each_in_their_order() {
+        let names = |group: &str| -> Vec<&str> {
+            Server::FIELDS.iter().filter_map(|field| field.name.strip_prefix(group)).collect()
+        };
+        let states: Vec<&str> = State::ALL.iter().map(|state| state.name()).collect();
+        assert_eq!(names("connections.by_state."), states);
+        let reasons: Vec<&str> = CloseReason::ALL.iter().map(|reason| reason.name()).collect();
+        assert_eq!(names("connections.closed_by_reason."), reasons);
     }
 }

@@ -10,6 +10,7 @@ pub mod history;
 pub mod rates;
 pub mod selected;
 pub mod selection;
+pub mod sliding;
 pub mod snapshot;
 pub mod source;
 
@@ -18,14 +19,18 @@ use std::time::Duration;
 
 use facts::Facts;
 use history::History;
-use snapshot::Snapshot;
-use source::Source;
+use snapshot::{Server, Snapshot};
+use source::{Process, Source};
 
 /// Samples one host.
 pub struct MetricsService {
     source: Box<dyn Source + Send>,
     facts: Facts,
     interval: Duration,
+    /// From one sample to the next while nobody watches; as watched when `None`.
+    idle_interval: Option<Duration>,
+    /// When the last base tick was that sampled; `None` before the first.
+    ticked_at: Option<Duration>,
     /// The newest sample. Sources fill it in place, so that names are not allocated again.
     snapshot: Snapshot,
     /// When it was taken; `None` before the first.
@@ -59,6 +64,8 @@ impl MetricsService {
             source,
             facts,
             interval,
+            idle_interval: None,
+            ticked_at: None,
             snapshot: Snapshot::default(),
             sampled_at: None,
             cache: CacheStatistics::default(),
@@ -66,11 +73,39 @@ impl MetricsService {
         }
     }
 
-    /// One base tick: samples, whatever the age of the cache, and records history.
-    pub fn tick(&mut self, now: Duration, wall_ms: u64, sequence: u64) {
+    /// Lets samples be `interval` apart while nobody watches.
+    pub fn sample_when_idle(&mut self, interval: Option<Duration>) {
+        self.idle_interval = interval;
+    }
+
+    /// One base tick: samples, whatever the age of the cache, has `own` fill in what the program
+    /// measures of itself, and records history.
+    pub fn tick(
+        &mut self,
+        now: Duration,
+        wall_ms: u64,
+        sequence: u64,
+        own: impl FnOnce(&mut Server),
+    ) {
         self.snapshot.sequence = sequence;
+        self.ticked_at = Some(now);
         self.sample(now, wall_ms);
+        own(&mut self.snapshot.server);
         self.history.record(&self.snapshot);
+    }
+
+    /// Whether to sample at this base tick: each time, unless nobody watches and samples are then
+    /// to be taken less often.
+    pub fn is_due(&self, now: Duration, is_watched: bool) -> bool {
+        let Some(idle_interval) = self.idle_interval.filter(|_| !is_watched) else { return true };
+        // Half an interval early rather than late: ticks are not exact.
+        let due = |at: Duration| now + self.interval / 2 >= at + idle_interval;
+        self.ticked_at.is_none_or(due)
+    }
+
+    /// What this process itself takes.
+    pub fn process(&mut self, now: Duration) -> Process {
+        self.source.process(now)
     }
 
     /// The newest sample, at most one interval old: an older one is replaced first. That one keeps
@@ -152,7 +187,7 @@ mod tests {
     #[test]
     fn a_read_within_the_interval_is_a_hit_and_one_at_its_end_a_miss() {
         let mut service = counting();
-        service.tick(SECOND, 1000, 1);
+        service.tick(SECOND, 1000, 1, |_| {});
         assert_eq!(service.read(SECOND * 2 - Duration::from_nanos(1), 1999).load.one, Some(1.0));
         assert_eq!(service.latest().time_ms, 1000);
         assert_eq!(service.read(SECOND * 2, 2000).load.one, Some(2.0));
@@ -163,7 +198,7 @@ mod tests {
     #[test]
     fn a_refresh_keeps_the_sequence_and_leaves_history_alone() {
         let mut service = counting();
-        service.tick(SECOND, 1000, 7);
+        service.tick(SECOND, 1000, 7, |_| {});
         service.read(SECOND * 5, 5000);
         assert_eq!(service.latest().sequence, 7);
         let recent = serde_json::to_value(service.history().recent("load.one").unwrap()).unwrap();
@@ -181,20 +216,20 @@ mod tests {
     #[test]
     fn a_tick_samples_even_when_the_cache_is_fresh() {
         let mut service = counting();
-        service.tick(SECOND, 1000, 1);
-        service.tick(SECOND, 1000, 2);
+        service.tick(SECOND, 1000, 1, |_| {});
+        service.tick(SECOND, 1000, 2, |_| {});
         assert_eq!(service.latest().load.one, Some(2.0));
     }
 
     #[test]
     fn this_host_has_plausible_figures_on_the_second_tick() {
         let mut service = MetricsService::for_this_host(SECOND);
-        service.tick(SECOND, 1000, 1);
+        service.tick(SECOND, 1000, 1, |_| {});
         assert_eq!(service.latest().cpu.usage, None, "no rate on the first tick");
         // The processors have to spend time, and the source takes the clock's word for how long.
         let busy = (0..200_000_000u64).fold(0, |sum, step| std::hint::black_box(sum ^ step));
         std::hint::black_box(busy);
-        service.tick(SECOND * 2, 2000, 2);
+        service.tick(SECOND * 2, 2000, 2, |_| {});
         let snapshot = service.latest();
         assert!(snapshot.memory.total.unwrap() > 0.0);
         assert!((0.0..=100.0).contains(&snapshot.memory.usage.unwrap()));
@@ -203,5 +238,36 @@ mod tests {
         assert!(snapshot.system.uptime_s.unwrap() > 0.0);
         assert!(snapshot.system.processes.unwrap() >= 1.0);
         assert!(service.facts().memory_total.unwrap() > 0);
+    }
+
+    #[test]
+    fn a_tick_is_due_each_time_unless_nobody_watches_and_less_will_do() {
+        let mut service = counting();
+        service.tick(SECOND, 1000, 1, |_| {});
+        assert!(service.is_due(SECOND * 2, false), "at full rate unless told otherwise");
+        service.sample_when_idle(Some(SECOND * 10));
+        assert!(service.is_due(SECOND * 2, true), "somebody watches");
+        let due: Vec<u32> = (2..40)
+            .filter(|&second| {
+                // A tick comes a little early or late.
+                let now = SECOND * second + Duration::from_millis(u64::from(second % 3));
+                let is_due = service.is_due(now, false);
+                if is_due {
+                    service.tick(now, 1000, 1, |_| {});
+                }
+                is_due
+            })
+            .collect();
+        assert_eq!(due, [11, 21, 31]);
+    }
+
+    #[test]
+    fn what_the_program_measures_of_itself_is_in_the_sample_and_in_history() {
+        let mut service = counting();
+        service.tick(SECOND, 1000, 1, |server| server.connections_active = Some(3.0));
+        let path = "server.connections.active";
+        assert_eq!(service.latest().value(path), Some(3.0));
+        assert!(service.history().recent(path).is_some());
+        assert!(service.history().recent("server.connections.opened").is_none(), "a mere count");
     }
 }

@@ -86,7 +86,25 @@ struct Row<'a> {
 
 impl Serialize for Row<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        Group { row: self, columns: 0..self.fields.len(), depth: 0 }.serialize(serializer)
+        let mut map = serializer.serialize_map(None)?;
+        Group::of(self).serialize_into(&mut map)?;
+        map.end()
+    }
+}
+
+/// Every column of one record, for an answer that is made of it.
+pub struct Fields<'a> {
+    /// The record.
+    pub record: &'a dyn Record,
+    /// Its columns.
+    pub fields: &'static [Field],
+}
+
+impl Fields<'_> {
+    /// Writes each column, or group of them, as an entry of `map`.
+    pub fn serialize_into<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+        let row = Row { record: self.record, fields: self.fields, mask: Mask::ALL };
+        Group::of(&row).serialize_into(map)
     }
 }
 
@@ -99,19 +117,20 @@ struct Group<'a> {
     depth: usize,
 }
 
-impl Group<'_> {
+impl<'a> Group<'a> {
+    fn of(row: &'a Row<'a>) -> Group<'a> {
+        Group { row, columns: 0..row.fields.len(), depth: 0 }
+    }
+
     /// The columns from `first` on that share its name up to `dot`.
-    fn part(&self, first: usize, dot: usize) -> Group<'_> {
+    fn part(&self, first: usize, dot: usize) -> Group<'a> {
         let start = &self.row.fields[first].name[..=self.depth + dot];
         let rest = &self.row.fields[first..self.columns.end];
         let count = rest.iter().take_while(|field| field.name.starts_with(start)).count();
         Group { row: self.row, columns: first..first + count, depth: start.len() }
     }
-}
 
-impl Serialize for Group<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
+    fn serialize_into<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
         let mut index = self.columns.start;
         while index < self.columns.end {
             let field = &self.row.fields[index];
@@ -130,6 +149,14 @@ impl Serialize for Group<'_> {
             }
             index += 1;
         }
+        Ok(())
+    }
+}
+
+impl Serialize for Group<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        self.serialize_into(&mut map)?;
         map.end()
     }
 }

@@ -11,6 +11,7 @@ mod file;
 mod filesystems;
 mod memory;
 mod networks;
+mod own;
 mod stat;
 mod text;
 
@@ -22,8 +23,9 @@ use self::disks::Disks;
 use self::file::HeldFile;
 use self::filesystems::Filesystems;
 use self::networks::Networks;
+use self::own::Own;
 use self::stat::Stat;
-use super::Source;
+use super::{Process, Source};
 use crate::metrics::snapshot::{Load, Snapshot};
 
 /// How often processes are counted, which walks /proc, and /proc/vmstat is read, which has a
@@ -44,6 +46,7 @@ pub struct Linux {
     networks: Networks,
     filesystems: Filesystems,
     counts: Cadence<Counts>,
+    own: Own,
 }
 
 /// What is counted now and then.
@@ -97,6 +100,7 @@ impl Linux {
             networks: Networks::new(&proc, &root.join("sys")),
             filesystems: Filesystems::new(&proc),
             counts: Cadence::new(COUNTS_EVERY, Counts::default()),
+            own: Own::new(&proc),
             proc,
         }
     }
@@ -165,6 +169,10 @@ impl Source for Linux {
         self.disks.read(now, &mut self.buffer, &mut into.disks);
         self.networks.read(now, &mut self.buffer, &mut into.networks);
         self.filesystems.read(now, &mut self.buffer, &mut into.filesystems);
+    }
+
+    fn process(&mut self, now: Duration) -> Process {
+        self.own.read(now, &mut self.buffer)
     }
 }
 

@@ -17,6 +17,25 @@ pub trait Source {
     /// Fills `into` with the figures of this moment; rates are over the time since the last call.
     /// `now` is monotonic time since any origin.
     fn read(&mut self, now: Duration, into: &mut Snapshot);
+
+    /// What this process itself takes at this moment; nothing is known unless a source tells.
+    fn process(&mut self, now: Duration) -> Process {
+        let _ = now;
+        Process::default()
+    }
+}
+
+/// What a process takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Process {
+    /// Processor time since its start, of all its threads.
+    pub cpu_time: Option<Duration>,
+    /// Bytes of memory that are resident.
+    pub rss: Option<f64>,
+    /// Of these, bytes without a file behind them.
+    pub heap: Option<f64>,
+    /// Open file descriptors.
+    pub fds: Option<f64>,
 }
 
 /// The best source there is for the host this runs on.
