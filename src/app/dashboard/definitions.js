@@ -1,7 +1,7 @@
 // What the page shows: the one place to add a tile, a chart or a table. Everything here is data and small pure
 // functions of (sample, store); reading a missing figure gives undefined, which units.js writes as "–".
 
-import { bytes, clockMinutes, count, day, decimal, duration, known, NONE, percent, rate, ratio, share } from "./units.js";
+import { bytes, celsius, clockMinutes, count, day, decimal, duration, known, NONE, percent, rate, ratio, share } from "./units.js";
 
 // Lists whose devices are charted: which fields are kept, and which devices the total counts. Without the
 // second, a bridge and its port, or a volume and its disk, would count the same bytes twice.
@@ -29,6 +29,15 @@ const root = (sample) => {
 
 const coreCount = (sample, store) => sample.cpu?.cores?.length || store.host.cores;
 
+// What the control group allows, where vitald runs in one with limits: the host's own size is then not what counts.
+const memoryLimit = ({ cgroup }) => known(cgroup?.memory_limit)
+  ? "group " + share(cgroup.memory_used, cgroup.memory_limit) : null;
+
+const quota = ({ cgroup }) => known(cgroup?.cpu_quota_cores) ? "quota " + cores(Number(decimal(cgroup.cpu_quota_cores, 2))) : null;
+
+const hottest = (sample) => entries(sample, "temperatures").filter((one) => known(one.celsius))
+  .reduce((most, one) => !most || one.celsius > most.celsius ? one : most, null);
+
 const cores = (number) => known(number) ? number + (number === 1 ? " core" : " cores") : null;
 
 const joined = (...parts) => parts.filter((part) => part && part !== NONE).join("\u00a0· ") || NONE;
@@ -38,19 +47,22 @@ const load = (value) => decimal(value, value < 10 ? 2 : 1);
 const started = (now, uptime) => !known(now) || !known(uptime) ? NONE
   : "since " + (uptime < 86400 ? clockMinutes : day).format(now - 1000 * uptime);
 
+const sensor = (one) => one?.label || one?.sensor || NONE;
+
 // A tile: `figure` (one large value) or `pair` (two named ones), `detail` below, `meter` in percent if it has one.
+// Where `isShown` says no, the host has no such thing.
 export const TILES = [
   {
     label: "CPU",
     figure: (sample) => percent(sample.cpu?.usage),
     detail: (sample, store) => joined(cores(coreCount(sample, store)),
-      known(sample.cpu?.frequency_mhz) ? decimal(sample.cpu.frequency_mhz / 1000, 1) + " GHz" : null),
+      known(sample.cpu?.frequency_mhz) ? decimal(sample.cpu.frequency_mhz / 1000, 1) + " GHz" : null, quota(sample)),
     meter: (sample) => sample.cpu?.usage,
   },
   {
     label: "Memory",
     figure: (sample) => percent(sample.memory?.usage),
-    detail: (sample) => share(sample.memory?.used, sample.memory?.total),
+    detail: (sample) => joined(share(sample.memory?.used, sample.memory?.total), memoryLimit(sample)),
     meter: (sample) => sample.memory?.usage,
   },
   {
@@ -87,6 +99,13 @@ export const TILES = [
     figure: (sample) => percent(root(sample)?.usage),
     detail: (sample) => share(root(sample)?.used, root(sample)?.total),
     meter: (sample) => root(sample)?.usage,
+  },
+  {
+    label: "Temperature",
+    isShown: (sample) => hottest(sample) !== null,
+    figure: (sample) => celsius(hottest(sample)?.celsius),
+    detail: (sample) => sensor(hottest(sample)),
+    meter: (sample) => ratio(hottest(sample)?.celsius, hottest(sample)?.critical),
   },
   {
     label: "Uptime",
@@ -134,6 +153,7 @@ const sum = (...values) => values.some(known) ? values.reduce((total, value) => 
 
 // A table: one row an entry of `topic`, told apart by `key`. A column has `cell` (text), and may have `note` (small
 // text behind it), `meter` (percent, drawn before the text), `text` (left), `minor` (left out on a phone), `width`.
+// One that is `optional` is not shown while it is empty.
 export const TABLES = [
   {
     title: "Filesystems", topic: "filesystems", key: "mount",
@@ -169,7 +189,20 @@ export const TABLES = [
       },
     ],
   },
+  {
+    title: "Sensors", topic: "temperatures", key: "sensor", optional: true,
+    columns: [
+      { head: "Sensor", cell: sensor, hint: (one) => one.sensor, text: true },
+      { head: "Now", cell: (one) => celsius(one.celsius), meter: (one) => ratio(one.celsius, one.critical), width: "34%" },
+      { head: "High", cell: (one) => celsius(one.high), minor: true, width: "5rem" },
+      { head: "Critical", cell: (one) => celsius(one.critical), minor: true, width: "5rem" },
+    ],
+  },
 ];
+
+// A firing alert in words.
+export const alertText = (one) => one.metric + " is " + count(one.value) + ", past " + count(one.threshold)
+  + " since " + clockMinutes.format(one.since) + " (" + one.rule + ")";
 
 export function hostFacts(host) {
   return joined(host.os, host.kernel, host.architecture, joined(host.cpu_model, cores(host.cores)),

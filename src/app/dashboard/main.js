@@ -2,10 +2,10 @@
 // while the page is hidden, and the top right says how far all of it can be trusted.
 
 import { Connection } from "./connection.js";
-import { CHARTS, hostFacts, TABLES, TILES } from "./definitions.js";
+import { alertText, CHARTS, hostFacts, TABLES, TILES } from "./definitions.js";
 import { Store } from "./store.js";
 import { Chart } from "./chart.js";
-import { setText } from "./dom.js";
+import { element, setText } from "./dom.js";
 import { clockSeconds, duration } from "./units.js";
 import { Cores, Table, Tile } from "./view.js";
 
@@ -36,8 +36,18 @@ function draw() {
   document.documentElement.classList.toggle("stale", stale);
   for (const tile of tiles) tile.update(sample, store);
   for (const panel of panels) panel.update(sample);
+  drawAlerts();
   drawState();
   drawCharts();
+}
+
+function drawAlerts() {
+  const list = find("alerts");
+  const texts = [...store.alerts.values()].map(alertText);
+  const text = texts.join("\n");
+  if (list.dataset.text === text) return;
+  list.dataset.text = text;
+  list.replaceChildren(...[...store.alerts.values()].map((one, index) => element("li", one.severity, texts[index])));
 }
 
 function drawCharts() {
@@ -97,6 +107,9 @@ function receive(message) {
     case "metrics":
       // Messages of a named subscription may hold only some topics.
       if (message.sub === undefined) store.add(message);
+      break;
+    case "alert":
+      store.alert(message);
       break;
     case "batch":
       if (Array.isArray(message.samples)) message.samples.forEach((sample) => store.add(sample));

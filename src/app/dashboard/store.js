@@ -22,6 +22,8 @@ export class Store {
     this.pushes = 0;
     // Devices that have given a figure: only for these is a null a hole in the total.
     this.measured = new Set();
+    // Alerts that fire, by rule and metric: a rule may watch several devices.
+    this.alerts = new Map();
   }
 
   // Ten minutes or 600 samples, whichever is less, but never fewer than a minute's worth of slow samples.
@@ -52,6 +54,8 @@ export class Store {
     this.host = message.host ?? {};
     this.server = message.server ?? {};
     if (known(message.interval_ms) && message.interval_ms > 0) this.intervalMs = message.interval_ms;
+    this.alerts.clear();
+    if (Array.isArray(message.alerts)) message.alerts.forEach((one) => this.alert(one));
     const snapshot = message.snapshot;
     this.load(message.history, snapshot);
     if (snapshot) this.add(snapshot);
@@ -68,6 +72,12 @@ export class Store {
     while (this.times.length > SAMPLES_MAX + 1 || this.times[0] < sample.t - this.windowMs - this.intervalMs) this.shift();
     this.pushes += 1;
     if (this.pushes % 64 === 0) this.forget();
+  }
+
+  alert(one) {
+    const name = one?.rule + "\n" + one?.metric;
+    if (one?.state === "firing") this.alerts.set(name, one);
+    else this.alerts.delete(name);
   }
 
   latest(path) {

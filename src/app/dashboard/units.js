@@ -24,6 +24,10 @@ export function count(value) {
   return value > 0 && value < 9.95 ? value.toFixed(1) : Math.round(value).toString();
 }
 
+export function celsius(value) {
+  return known(value) ? value.toFixed(0) + SPACE + "°C" : NONE;
+}
+
 // The next unit is taken at 1000, not 1024: "0.98 MiB" is shorter than "1003 KiB" and columns stay narrow.
 function sizeExponent(value) {
   let exponent = 0;

@@ -29,7 +29,8 @@ export class Tile {
   }
 
   update(sample, store) {
-    const { label, figure, pair, detail, meter } = this.definition;
+    const { label, figure, pair, detail, meter, isShown } = this.definition;
+    this.node.hidden = isShown !== undefined && !isShown(sample);
     setText(this.title, typeof label === "function" ? label(sample) : label);
     if (pair) pair.forEach(([, read], index) => setFigure(this.figures[index], read(sample, store)));
     else setFigure(this.figure, figure(sample, store));
@@ -89,6 +90,7 @@ export class Table {
   update(sample) {
     const { topic, key } = this.definition;
     const list = entries(sample, topic);
+    this.node.hidden = this.definition.optional === true && !list.length;
     setText(this.note, Array.isArray(sample[topic]) ? list.length : "");
     setText(this.empty.firstChild, Array.isArray(sample[topic]) ? "none" : NONE);
     const kept = new Map();
