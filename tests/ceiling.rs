@@ -90,6 +90,10 @@ impl Stream for QuietStream {
     fn shutdown_write(&mut self) -> io::Result<()> {
         self.0.shutdown_write()
     }
+
+    fn take_error(&mut self) -> Option<io::Error> {
+        self.0.take_error()
+    }
 }
 
 /// Takes as much as it can, when its leader says so.

@@ -44,6 +44,7 @@ fn decided(phase: Phase) -> Option<CloseReason> {
 /// What a peer is owed that a connection has been brought into this phase with, for this event.
 fn owed(phase: Phase, event: Event) -> Sent {
     match (phase, event) {
+        (Phase::Reply, event) if event.is_while_awaiting() => Sent::Nothing,
         (Phase::Reply, _) => Sent::Status(200),
         (Phase::Draining, _) => Sent::Status(400),
         (Phase::Open, Event::AllSent) => Sent::Message,

@@ -32,9 +32,10 @@ pub(super) enum Warning {
     AcceptFailed,
     NoFrame,
     TaskForced,
+    Unanswered,
 }
 
-const WARNINGS: usize = Warning::TaskForced as usize + 1;
+const WARNINGS: usize = Warning::Unanswered as usize + 1;
 
 /// What a timer is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use super::clock::{Clock, Tick};
 use super::connection::frame::{Frame, Kind, NoFrame};
 use super::connection::head::Request;
 use super::connection::response::Response;
-use super::connection::{CloseReason, CloseWanted};
+use super::connection::{CloseReason, CloseWanted, Connection};
 use super::core::Core;
 use super::handle::Handle;
 use super::ledger::Ledger;
@@ -26,6 +26,13 @@ use super::view::{ConnectionView, Pools, Sockets};
 pub enum Answer {
     /// Send this.
     Respond(Response),
+    /// The answer comes in a later turn, by [`Context::respond`]. Until then nothing is read from
+    /// the connection: further requests on it wait. After [`Limits::answer_timeout`] the engine
+    /// answers 503 itself, and so it does when a drain begins, after [`Handler::drain`], or has
+    /// begun; that answer is the last on its connection. Who asked may be gone before
+    /// ([`Context::awaits`]): nobody is told, for a connection awaits one answer at most, so a
+    /// handler that remembers them by [`Handle::slot`] remembers no more than the table has places.
+    Later,
     /// Make the connection a WebSocket, if the request is a correct handshake (else the engine
     /// refuses it with 400 or 426). `protocol` is the subprotocol to agree on: one of those that
     /// the request offers.
@@ -107,7 +114,8 @@ pub trait Handler {
         let _ = (context, task);
     }
 
-    /// A drain has begun: the engine closes the connections and cancels every task.
+    /// A drain has begun: the engine closes the connections and cancels every task. Answers that
+    /// are awaited can be given here, and no later.
     fn drain(&mut self, context: &mut Context<'_>) {
         let _ = context;
     }
@@ -211,6 +219,17 @@ impl<'a> Context<'a> {
     /// Where a connection comes from.
     pub fn peer(&self, handle: Handle) -> Option<Peer> {
         self.core.get(handle).map(|connection| connection.peer)
+    }
+
+    /// Answers a request that was to be answered later ([`Answer::Later`]). False when the
+    /// connection awaits no answer: it has ended, or the engine has answered for the handler.
+    pub fn respond(&mut self, handle: Handle, response: Response) -> bool {
+        self.core.respond_later(handle, response, self.clock.wall())
+    }
+
+    /// Whether a connection awaits an answer of the handler's.
+    pub fn awaits(&self, handle: Handle) -> bool {
+        self.core.get(handle).is_some_and(Connection::awaits)
     }
 
     /// Queues an answer to one WebSocket. False when it cannot be sent: the connection is on its

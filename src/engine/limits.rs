@@ -67,6 +67,8 @@ pub struct Limits {
     pub head_timeout: Duration,
     /// A kept-alive connection without a request.
     pub idle_timeout: Duration,
+    /// From a request that the handler answers later to its answer.
+    pub answer_timeout: Duration,
     /// Unsent bytes without any progress.
     pub stall_timeout: Duration,
     /// One frame from its first byte to its last, however steady the trickle.
@@ -104,6 +106,9 @@ impl Default for Limits {
             tasks_max: 64,
             head_timeout: Duration::from_secs(5),
             idle_timeout: Duration::from_secs(30),
+            // What a handler does over several turns it does in a few seconds; half would cut off a
+            // busy host's, double would leave a browser without a word for long.
+            answer_timeout: Duration::from_secs(10),
             stall_timeout: Duration::from_secs(10),
             frame_timeout: Duration::from_secs(30),
             ping_after: Duration::from_secs(30),
@@ -135,7 +140,7 @@ impl Limits {
     }
 
     /// How long a peer may take to answer a ping.
-    pub fn answer_timeout(&self) -> Duration {
+    pub fn pong_timeout(&self) -> Duration {
         self.silence_timeout.saturating_sub(self.ping_after)
     }
 

@@ -40,6 +40,7 @@ use self::handle::Slot;
 use self::handler::{Cancel, Context, Handler};
 use self::limits::{INPUT_BYTES_MAX, Limits};
 use self::net::{EVENTS_PER_POLL, Event, Net};
+use self::serve::DRAINING;
 use self::tasks::{Fired, Owner, TaskId};
 
 /// Connections flushed in a turn after a publish. More are carried on in the next turn, so that a
@@ -183,6 +184,13 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
         let handle = connection.handle;
         match connection.phase() {
             Phase::Head if !connection.has_begun_head() => self.doom(slot, CloseReason::Shutdown),
+            // What would bring the answer is cancelled with the handler's tasks. Whoever has one
+            // all the same has given it in `drain`.
+            Phase::Reply if connection.awaits() => {
+                self.refuse_awaited(slot, CloseReason::Shutdown, DRAINING);
+                self.core.arm(slot);
+                self.core.touch(handle);
+            }
             Phase::Reply => connection.keep_alive = false,
             Phase::Open => {
                 let reason = CloseReason::Shutdown;

@@ -14,7 +14,7 @@ use std::io;
 use std::mem;
 
 use self::request::SLOW_HEAD;
-pub(super) use self::request::{NO_ROOM, NO_SHARE};
+pub(super) use self::request::{DRAINING, NO_ROOM, NO_SHARE};
 use super::Engine;
 use super::clock::Clock;
 use super::connection::websocket::PING;
@@ -72,7 +72,19 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
                 break;
             }
         }
+        if self.core.at(slot).awaits() {
+            self.look_for_error(slot);
+        }
         self.settle(slot);
+    }
+
+    /// Ends a connection that awaits an answer and whose peer has reset it. It is neither read nor
+    /// written, which would tell, and its answer may cost the handler much.
+    fn look_for_error(&mut self, slot: Slot) {
+        let stream = self.streams[slot as usize].as_mut().expect("an occupied slot has a stream");
+        if let Some(error) = stream.take_error() {
+            self.doom(slot, reason_of(error.kind()));
+        }
     }
 
     /// Leaves a connection for now: back on the ready list if more can be done, and with a
@@ -232,6 +244,10 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
             }
             Deadline::Head => self.doom(slot, CloseReason::HeadTimeout),
             Deadline::Idle => self.doom(slot, CloseReason::IdleTimeout),
+            Deadline::Answer => {
+                self.give_up_answer(slot);
+                self.write_out(slot);
+            }
             Deadline::Stall => self.doom(slot, CloseReason::SlowReader),
             Deadline::Silence => self.doom(slot, CloseReason::Silent),
             // What began the end is why it ended: a step of it that is late is no cause of its own.

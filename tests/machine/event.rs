@@ -90,6 +90,8 @@ events! {
     LastRequest = "last request",
     Requests = "several requests",
     RequestsNoRoom = "several requests, no room",
+    RequestLater = "request, answered later",
+    RequestLaterInDrain = "request, answered later, in a drain",
     Upgrade = "upgrade",
     UpgradeAndMore = "upgrade and a message",
     BadUpgrade = "upgrade, unknown version",
@@ -113,16 +115,21 @@ events! {
     AllSent = "all sent",
     LastSent = "last answer sent",
     NextWaits = "answer sent, a request waits",
+    AnswerComes = "answer comes",
+    PeerEndsAwaiting = "peer's end, answer awaited",
+    PeerResetsAwaiting = "reset, answer awaited",
     HandlerCloses = "handler's close",
     HeadLate = "head deadline, nothing came",
     HeadCut = "head deadline, half came",
     IdleLate = "idle deadline",
+    AnswerLate = "answer deadline",
     StallLate = "stall deadline",
     FrameLate = "frame deadline",
     PingDue = "ping deadline",
     SilenceLate = "silence deadline",
     CloseLate = "close deadline",
     DrainBegins = "drain begun",
+    DrainBeginsAwaiting = "drain begun, answer awaited",
     DrainBeginsMidHead = "drain begun amid a head",
     DrainEnds = "drain's time over",
     TurnedFull = "turned away, full",
@@ -131,6 +138,19 @@ events! {
 }
 
 impl Event {
+    /// Whether it happens to a connection whose answer has not come.
+    pub fn is_while_awaiting(self) -> bool {
+        use Event::*;
+        matches!(
+            self,
+            AnswerComes
+                | PeerEndsAwaiting
+                | PeerResetsAwaiting
+                | AnswerLate
+                | DrainBeginsAwaiting
+        )
+    }
+
     /// What the peer sends, if that is what happens.
     pub fn bytes(self) -> Vec<u8> {
         use Event::*;
@@ -138,6 +158,7 @@ impl Event {
             Request => GET.to_vec(),
             LastRequest => LAST.to_vec(),
             Requests | RequestsNoRoom => [GET, MISSING].concat(),
+            RequestLater | RequestLaterInDrain => LATER.to_vec(),
             Upgrade => UPGRADE.to_vec(),
             UpgradeAndMore => [UPGRADE, &text("hello")].concat(),
             BadUpgrade => {
@@ -164,6 +185,9 @@ impl Event {
 
 /// A request after which another may follow.
 pub const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+
+/// One that is answered when the test says so. Begins like [`GET`].
+pub const LATER: &[u8] = b"GET /later HTTP/1.1\r\nHost: h\r\n\r\n";
 
 /// One that is answered with 404.
 pub const MISSING: &[u8] = b"GET /missing HTTP/1.1\r\nHost: h\r\n\r\n";

@@ -19,7 +19,7 @@ use vitald::engine::handler::{Answer, Cancel, Context, Handler, Message};
 use vitald::engine::limits::Limits;
 use vitald::engine::tasks::{Owner, Run, TaskId};
 
-use crate::event::{BAD, Event, GET, HALF, LAST, MISSING, Sent, text};
+use crate::event::{BAD, Event, GET, HALF, LAST, LATER, MISSING, Sent, text};
 use crate::frames::UPGRADE;
 use crate::wire::{Wire, run_until, settle};
 
@@ -65,6 +65,7 @@ impl Handler for Probe {
     fn request(&mut self, _: &mut Context<'_>, _: Handle, request: &Request<'_>) -> Answer {
         match request.path() {
             "/ws" => Answer::Upgrade { protocol: None },
+            "/later" => Answer::Later,
             "/missing" => Answer::Respond(Response::text(404, "nothing here")),
             path => Answer::Respond(Response::text(200, path)),
         }
@@ -141,6 +142,7 @@ impl World {
         match phase {
             Phase::Head => {}
             Phase::Reply => self.send(&match event {
+                event if event.is_while_awaiting() => LATER.to_vec(),
                 Event::LastSent => LAST.to_vec(),
                 Event::NextWaits => [GET, MISSING].concat(),
                 _ => GET.to_vec(),
@@ -171,7 +173,10 @@ impl World {
     fn prepare(&mut self, phase: Phase, event: Event) {
         use Event::*;
         match (phase, event) {
-            (Phase::Head, LateUpgrade | HeadCut | DrainBeginsMidHead | DrainEnds) => {
+            (
+                Phase::Head,
+                LateUpgrade | RequestLaterInDrain | HeadCut | DrainBeginsMidHead | DrainEnds,
+            ) => {
                 self.send(HALF);
             }
             (Phase::Head, IdleLate) => {
@@ -187,7 +192,7 @@ impl World {
             }
             _ => {}
         }
-        if matches!(event, LateUpgrade | DrainEnds) {
+        if matches!(event, LateUpgrade | RequestLaterInDrain | DrainEnds) {
             self.engine.shutdown();
             settle(&mut self.engine);
         }
@@ -198,8 +203,10 @@ impl World {
         use Event::*;
         match event {
             LateUpgrade if phase == Phase::Head => self.send(&UPGRADE[HALF.len()..]),
-            PeerEnds | PeerEndsOwed => self.wire.end(self.client),
-            PeerResets => self.wire.fail(self.client, ErrorKind::ConnectionReset),
+            RequestLaterInDrain if phase == Phase::Head => self.send(&LATER[HALF.len()..]),
+            AnswerComes => self.answer(),
+            PeerEnds | PeerEndsOwed | PeerEndsAwaiting => self.wire.end(self.client),
+            PeerResets | PeerResetsAwaiting => self.wire.fail(self.client, ErrorKind::ConnectionReset),
             SocketFails => self.wire.fail(self.client, ErrorKind::TimedOut),
             AllSent | LastSent => self.take_all(),
             NextWaits => {
@@ -208,7 +215,7 @@ impl World {
             }
             HandlerCloses => self.ask_close(CloseReason::Closed),
             HeadLate | HeadCut => self.run_for(5_010),
-            StallLate => self.run_for(10_010),
+            StallLate | AnswerLate => self.run_for(10_010),
             FrameLate => {
                 for _ in 0..3 {
                     self.run_for(9_000);
@@ -219,7 +226,7 @@ impl World {
             IdleLate | PingDue => self.run_for(30_010),
             SilenceLate => self.run_for(15_010),
             CloseLate => self.run_for(1_010),
-            DrainBegins | DrainBeginsMidHead => self.engine.shutdown(),
+            DrainBegins | DrainBeginsAwaiting | DrainBeginsMidHead => self.engine.shutdown(),
             DrainEnds => self.run_for(410),
             TurnedFull | TurnedAddress | TurnedUntold => self.connect_another(),
             _ => self.send(&event.bytes()),
@@ -239,6 +246,17 @@ impl World {
         panic!("the handler does not look");
     }
 
+    /// The handler answers now, if the connection awaits it.
+    fn answer(&mut self) {
+        let Some(handle) = self.handle else { return };
+        let is_taken = self.engine.act(|_, context| {
+            let awaits = context.awaits(handle);
+            (awaits, context.respond(handle, Response::text(200, "at last")))
+        });
+        assert_eq!(is_taken.0, is_taken.1, "an answer is taken exactly where one is awaited");
+        settle(&mut self.engine);
+    }
+
     /// From now on the world is about a connection that comes now.
     fn connect_another(&mut self) {
         let first = self.handle;
@@ -248,8 +266,9 @@ impl World {
         self.handle = handles.find(|handle| Some(*handle) != first);
     }
 
-    /// The peer's end, after it has taken everything that came.
+    /// The peer's end, after it has taken everything that came; an answer that it awaits included.
     pub fn finish(&mut self) {
+        self.answer();
         self.take_all();
         self.wire.end(self.client);
         self.take_all();

@@ -7,7 +7,7 @@
 //! | phase | state | holds | deadline |
 //! |---|---|---|---|
 //! | Head | CONNECTING | maybe an input buffer | head 5 s from accept or first byte; idle 30 s |
-//! | Reply | CONNECTING | an answer | stall 10 s, frame 30 s |
+//! | Reply | CONNECTING | an answer, or nothing yet | answer 10 s; stall 10 s, frame 30 s |
 //! | Open | CONNECTED | WebSocket state | ping at 30 s of silence, dead at 45 s; stall, frame |
 //! | Closing | DISCONNECTING | our close frame | 1 s |
 //! | Draining | DISCONNECTING | last bytes | 1 s |
@@ -46,6 +46,8 @@ pub enum Deadline {
     Head,
     /// The next request must begin.
     Idle,
+    /// The handler must have answered.
+    Answer,
     /// Some unsent bytes must leave, or the frame that is begun must be complete.
     Stall,
     /// A silent peer is to be pinged.
@@ -94,6 +96,8 @@ pub struct Connection {
     pub(crate) owns_tasks: bool,
     /// This connection's next answer may be followed by another request.
     pub(crate) keep_alive: bool,
+    /// In Reply: the answer that the handler still owes.
+    awaited: Option<Awaited>,
     ping: Ping,
     /// The close that the handler has asked for and that is not yet carried out.
     pub(crate) close_wanted: Option<CloseWanted>,
@@ -117,6 +121,13 @@ pub struct Connection {
     pub(crate) is_refused: bool,
     /// Set by `release`, asserted when dropped.
     pub(crate) is_released: bool,
+}
+
+/// An answer that is to come in a later turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Awaited {
+    /// It is to a HEAD request, so its body is left out (RFC 9110, section 9.3.2).
+    pub(crate) is_head: bool,
 }
 
 /// What has come of the ping that a silent peer is sent.
@@ -162,6 +173,7 @@ impl Connection {
             stream: None,
             owns_tasks: false,
             keep_alive: true,
+            awaited: None,
             ping: Ping::None,
             close_wanted: None,
             cause: None,
@@ -230,6 +242,27 @@ impl Connection {
         }
     }
 
+    /// Takes note that the answer to the request at hand comes later. The next step is Reply.
+    pub(crate) fn await_answer(&mut self, awaited: Awaited) {
+        debug_assert!(self.phase == Phase::Head, "one request is answered at a time");
+        self.awaited = Some(awaited);
+    }
+
+    /// Whether the handler owes it an answer.
+    pub(crate) fn awaits(&self) -> bool {
+        self.phase == Phase::Reply && self.awaited.is_some()
+    }
+
+    /// Ends the wait for an answer, which is to be queued now; `None` when none is awaited. What
+    /// the answer's bytes may take is counted from here.
+    pub(crate) fn take_awaited(&mut self, now: Tick) -> Option<Awaited> {
+        if !self.awaits() {
+            return None;
+        }
+        self.since = now;
+        self.awaited.take()
+    }
+
     /// Whether any byte of a head has come.
     pub(crate) fn has_begun_head(&self) -> bool {
         self.head_begun.is_some()
@@ -287,6 +320,9 @@ impl Connection {
                 // From accept, whatever comes: a head that trickles in gains nothing by it.
                 (_, false) => (self.opened + limits.head_timeout, Deadline::Head),
             }),
+            Phase::Reply if self.awaits() => {
+                Some((self.since + limits.answer_timeout, Deadline::Answer))
+            }
             Phase::Reply => {
                 Some(stall.unwrap_or((self.since + limits.stall_timeout, Deadline::Stall)))
             }
@@ -312,7 +348,7 @@ impl Connection {
             Ping::Queued => None,
             // From the ping, not from the silence before it: after a pause of the whole host a peer
             // has its time to answer all the same.
-            Ping::Sent(at) => Some((at + limits.answer_timeout(), Deadline::Silence)),
+            Ping::Sent(at) => Some((at + limits.pong_timeout(), Deadline::Silence)),
         }
     }
 

@@ -18,6 +18,8 @@ use std::fmt;
 /// | Head | last request | answer; it says that it is the last | Reply | Finished |
 /// | Head | several requests | answer; the rest is kept | Reply | |
 /// | Head | several requests, no room | answer; it says that it is the last | Reply | Finished |
+/// | Head | request, answered later | nothing | Reply | |
+/// | Head | request, answered later, in a drain | 503 | Draining | Shutdown |
 /// | Head | upgrade | 101; the handler is told | Open | |
 /// | Head | upgrade and a message | 101; then the message is handled | Open | |
 /// | Head | upgrade, unknown version | 426; 400 if it is wrong otherwise | Draining | BadRequest |
@@ -38,6 +40,10 @@ use std::fmt;
 /// | Head | turned away, no room to say so | nothing | Dead | AddressFull |
 /// | Reply | reset | nothing | Dead | Reset |
 /// | Reply | another error | nothing | Dead | Failed |
+/// | Reply | answer comes | answer | Reply | |
+/// | Reply | answer deadline | 503 | Draining | Unanswered |
+/// | Reply | drain begun, answer awaited | 503 | Draining | Shutdown |
+/// | Reply | reset, answer awaited | nothing | Dead | Reset |
 /// | Reply | all sent | answer; that was it | Head | |
 /// | Reply | last answer sent | answer; that was it, and our end | Lingering | Finished |
 /// | Reply | answer sent, a request waits | answer; to the next, by way of Head | Reply | |
@@ -89,6 +95,8 @@ use std::fmt;
 ///   Open and Closing read frames (a head is a protocol error); Closing takes no message to the
 ///   handler and answers no ping. Lingering throws away what comes.
 /// - Reply and Draining do not read: bytes and the peer's end wait for the next phase that does.
+///   So a peer that has said its end while its answer is awaited gets the answer all the same. A
+///   reset is found as soon as the network tells of it, at the latest when the answer is written.
 /// - The handler can close what is Open and nothing else. A drain leaves alone a head that has
 ///   begun, and what is on its way out.
 /// - Draining with nothing to send is over in the same turn.
@@ -100,7 +108,7 @@ use std::fmt;
 pub enum Phase {
     /// Waiting for a request head.
     Head,
-    /// Sending an answer; nothing is read meanwhile.
+    /// Sending an answer, or awaiting it from the handler; nothing is read meanwhile.
     Reply,
     /// An open WebSocket.
     Open,
@@ -222,6 +230,8 @@ close_reasons! {
     Full = "full",
     /// Its address had its share already.
     AddressFull = "address_full",
+    /// The handler did not answer a request in time.
+    Unanswered = "unanswered",
     /// The peer did not take what was sent to it.
     SlowReader = "slow_reader",
     /// The peer did not answer a ping.

@@ -295,6 +295,14 @@ impl Stream for MioStream {
             MioStream::Unix(stream) => stream.shutdown(Shutdown::Write),
         }
     }
+
+    fn take_error(&mut self) -> Option<io::Error> {
+        let error = match self {
+            MioStream::Tcp(stream) => stream.take_error(),
+            MioStream::Unix(stream) => stream.take_error(),
+        };
+        error.unwrap_or_else(Some)
+    }
 }
 
 /// Sets what a TCP connection needs. A peer that is gone already makes it fail; reading will tell.

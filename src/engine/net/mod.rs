@@ -81,6 +81,10 @@ pub trait Stream {
 
     /// Tells the peer that nothing more will come.
     fn shutdown_write(&mut self) -> io::Result<()>;
+
+    /// The error that has ended the connection, if one has, without a byte being moved: for a
+    /// connection that is neither read nor written now. One that is told may be told no more.
+    fn take_error(&mut self) -> Option<io::Error>;
 }
 
 /// A network that an engine can run on.

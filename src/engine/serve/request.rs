@@ -1,13 +1,16 @@
 //! Requests and their answers: from a head to a response, a refusal or an open WebSocket.
 
+use std::time::SystemTime;
+
 use super::{Budget, Taken};
 use crate::engine::Engine;
 use crate::engine::clock::Clock;
 use crate::engine::connection::head::{self, Fields, Head, HeadError, Request};
 use crate::engine::connection::response::{self, Response};
 use crate::engine::connection::websocket::WebSocket;
-use crate::engine::connection::{CloseReason, Phase};
-use crate::engine::handle::Slot;
+use crate::engine::connection::{Awaited, CloseReason, Phase};
+use crate::engine::core::{Core, Warning};
+use crate::engine::handle::{Handle, Slot};
 use crate::engine::handler::{Answer, Context, Handler};
 use crate::engine::ledger::Resource;
 use crate::engine::limits::INPUT_BYTES_MAX;
@@ -48,16 +51,24 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
     fn answer(&mut self, slot: Slot, request: &Request<'_>, may_follow: bool) {
         self.core.stats.requests += 1;
         let handle = self.core.at(slot).handle;
+        let is_head = request.method() == "HEAD";
         let mut context = Context::new(&mut self.core, &self.clock, &self.streams);
         match self.handler.request(&mut context, handle, request) {
             Answer::Respond(response) => {
                 let keep_alive = may_follow && request.keeps_alive() && !self.core.is_draining;
-                self.respond(slot, response, keep_alive, request.method() == "HEAD");
+                self.core.respond(slot, response, Form { keep_alive, is_head }, self.clock.wall());
                 let now = self.core.now;
                 self.core.at(slot).enter(Phase::Reply, now);
             }
-            Answer::Upgrade { .. } if self.core.is_draining => {
-                self.refuse(slot, CloseReason::Shutdown, DRAINING);
+            Answer::Upgrade { .. } | Answer::Later if self.core.is_draining => {
+                self.refuse_in_form(slot, CloseReason::Shutdown, DRAINING, is_head);
+            }
+            Answer::Later => {
+                let now = self.core.now;
+                let connection = self.core.at(slot);
+                connection.keep_alive = may_follow && request.keeps_alive();
+                connection.await_answer(Awaited { is_head });
+                connection.enter(Phase::Reply, now);
             }
             Answer::Upgrade { protocol } => match request.websocket_key() {
                 Ok(key) => self.upgrade(slot, request, key, protocol),
@@ -87,24 +98,31 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
         self.handler.open(&mut context, handle, request);
     }
 
-    /// Queues an answer.
-    fn respond(&mut self, slot: Slot, response: Response, keep_alive: bool, is_head: bool) {
-        let wall = self.clock.wall();
-        let is_too_big = response.body_len() > self.core.limits.reply_bytes_max;
-        let response = match is_too_big {
-            true => Response::text(500, "the answer is larger than this server may hold"),
-            false => response,
-        };
-        let connection = self.core.at(slot);
-        connection.keep_alive = keep_alive;
-        let body = response.write_head(connection.outbox.control(), keep_alive, wall);
-        if let Some(body) = body.filter(|_| !is_head) {
-            connection.outbox.push_reply(body);
-        }
-    }
-
     /// Answers with a refusal after which nothing more is read as a request.
     pub(in crate::engine) fn refuse(&mut self, slot: Slot, reason: CloseReason, error: HeadError) {
+        self.refuse_in_form(slot, reason, error, false);
+    }
+
+    /// Ends the wait for an answer that does not come: the engine's own is the last on this
+    /// connection. So one that comes too late can never be taken for that to another request.
+    pub(in crate::engine) fn refuse_awaited(
+        &mut self,
+        slot: Slot,
+        reason: CloseReason,
+        error: HeadError,
+    ) {
+        let now = self.core.now;
+        let awaited = self.core.at(slot).take_awaited(now).expect("an answer is awaited");
+        self.refuse_in_form(slot, reason, error, awaited.is_head);
+    }
+
+    fn refuse_in_form(
+        &mut self,
+        slot: Slot,
+        reason: CloseReason,
+        error: HeadError,
+        is_head: bool,
+    ) {
         let mut response = Response::text(error.status, error.reason);
         if error.status == 426 {
             response = response.with("Upgrade", "websocket").with("Sec-WebSocket-Version", "13");
@@ -112,12 +130,74 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
         if error.status == 503 {
             response = response.with("Retry-After", "1");
         }
-        self.respond(slot, response, false, false);
+        let form = Form { keep_alive: false, is_head };
+        self.core.respond(slot, response, form, self.clock.wall());
         let now = self.core.now;
         let connection = self.core.at(slot);
         connection.cause.get_or_insert(reason);
         connection.enter(Phase::Draining, now);
     }
+
+    /// Answers for a handler that has not done so in time.
+    pub(super) fn give_up_answer(&mut self, slot: Slot) {
+        if self.core.may_warn(Warning::Unanswered) {
+            let handle = self.core.at(slot).handle;
+            let timeout_ms = self.core.limits.answer_timeout.as_millis();
+            log::warn!(
+                "limit=answer_timeout connection={handle} timeout_ms={timeout_ms} action=refuse \
+                 status=503"
+            );
+        }
+        self.refuse_awaited(slot, CloseReason::Unanswered, UNANSWERED);
+    }
+}
+
+impl Core {
+    /// Queues an answer.
+    pub(in crate::engine) fn respond(
+        &mut self,
+        slot: Slot,
+        response: Response,
+        form: Form,
+        wall: SystemTime,
+    ) {
+        let is_too_big = response.body_len() > self.limits.reply_bytes_max;
+        let response = match is_too_big {
+            true => Response::text(500, "the answer is larger than this server may hold"),
+            false => response,
+        };
+        let connection = self.at(slot);
+        connection.keep_alive = form.keep_alive;
+        let body = response.write_head(connection.outbox.control(), form.keep_alive, wall);
+        if let Some(body) = body.filter(|_| !form.is_head) {
+            connection.outbox.push_reply(body);
+        }
+    }
+
+    /// Queues the answer that a connection awaits. False when it awaits none.
+    pub(in crate::engine) fn respond_later(
+        &mut self,
+        handle: Handle,
+        response: Response,
+        wall: SystemTime,
+    ) -> bool {
+        let (now, is_draining) = (self.now, self.is_draining);
+        let Some(connection) = self.get_mut(handle) else { return false };
+        let Some(Awaited { is_head }) = connection.take_awaited(now) else { return false };
+        let keep_alive = connection.keep_alive && !is_draining;
+        self.respond(handle.slot, response, Form { keep_alive, is_head }, wall);
+        self.touch(handle);
+        true
+    }
+}
+
+/// How an answer is written, whatever it says.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::engine) struct Form {
+    /// Another request may follow.
+    keep_alive: bool,
+    /// The body is left out.
+    is_head: bool,
 }
 
 /// The refusal of a peer that there is no room for.
@@ -128,7 +208,10 @@ pub(in crate::engine) const NO_ROOM: HeadError =
 pub(in crate::engine) const NO_SHARE: HeadError =
     HeadError { status: 503, reason: "too many connections from your address; try again" };
 
-const DRAINING: HeadError = HeadError { status: 503, reason: "the server is stopping" };
+/// The refusal of what a drain leaves no time for.
+pub(in crate::engine) const DRAINING: HeadError = HeadError { status: 503, reason: "the server is stopping" };
+
+const UNANSWERED: HeadError = HeadError { status: 503, reason: "no answer came in time; try again" };
 
 pub(super) const SLOW_HEAD: HeadError =
     HeadError { status: 408, reason: "the request head took too long" };

@@ -64,7 +64,7 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
     fn note_sent(&mut self, slot: Slot) {
         let now = self.core.now;
         let connection = self.core.at(slot);
-        if !connection.outbox.is_empty() {
+        if !connection.outbox.is_empty() || connection.awaits() {
             return;
         }
         match connection.phase() {

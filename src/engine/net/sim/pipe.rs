@@ -34,6 +34,7 @@ pub(super) struct Pipe {
     pub(super) is_client_gone: bool,
     /// What the server finds when it next tries, and from then on.
     pub(super) failure: Option<io::ErrorKind>,
+    is_failure_told: bool,
     /// The server has said that it will send no more.
     pub(super) server_ended: bool,
     /// The server has closed.
@@ -60,6 +61,7 @@ impl Pipe {
             client_ended: false,
             is_client_gone: false,
             failure: None,
+            is_failure_told: false,
             server_ended: false,
             is_closed: false,
             is_client_reset: false,
@@ -84,8 +86,11 @@ impl Pipe {
         let slot = self.living_slot()?;
         let is_broken = self.failure.is_some();
         let has_input = !self.to_server.is_empty() || self.client_ended || is_broken;
-        let readable = self.is_read_armed && has_input;
-        let writable = self.is_write_armed && (is_broken || self.room(now) > 0);
+        // As in a kernel: an error is told, once, whether or not an attempt has blocked before.
+        let is_news = is_broken && !self.is_failure_told;
+        self.is_failure_told |= is_news;
+        let readable = (self.is_read_armed && has_input) || is_news;
+        let writable = (self.is_write_armed && (is_broken || self.room(now) > 0)) || is_news;
         self.is_read_armed &= !readable;
         self.is_write_armed &= !writable;
         (readable || writable).then_some(Event::Connection { slot, readable, writable })

@@ -181,4 +181,11 @@ impl Stream for SimStream {
         pipe.server_ended = true;
         Ok(())
     }
+
+    fn take_error(&mut self) -> Option<io::Error> {
+        let state = self.state.borrow();
+        let pipe = &state.pipes[self.client];
+        assert!(!pipe.is_closed, "a connection is used after it was closed");
+        pipe.failure.map(io::Error::from)
+    }
 }
