@@ -9,9 +9,10 @@ use std::sync::Once;
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
-/// Limits that are met, accepts that fail because the network says so, and tasks that were told to
-/// wind down and did not, or whose peer stayed mute.
-const CALLED_FOR: [&str; 4] = ["limit=full ", "limit=address_full ", "accept failed ", "task="];
+/// Limits that are met, accepts that fail because the network says so, answers that the handler
+/// keeps to itself, and tasks that were told to wind down and did not, or whose peer stayed mute.
+const CALLED_FOR: [&str; 5] =
+    ["limit=full ", "limit=address_full ", "limit=answer_timeout ", "accept failed ", "task="];
 
 thread_local! {
     static COMPLAINTS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };

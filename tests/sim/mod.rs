@@ -51,6 +51,8 @@ pub struct Summary {
     pub conflated: u64,
     pub gaps: u64,
     pub chores: u64,
+    /// Requests that were answered in a later turn.
+    pub later: u64,
 }
 
 impl Summary {
@@ -61,6 +63,7 @@ impl Summary {
         self.conflated += other.conflated;
         self.gaps += other.gaps;
         self.chores += other.chores;
+        self.later += other.later;
         for (reason, count) in &other.ends {
             *self.ends.entry(reason).or_default() += count;
         }
@@ -359,6 +362,7 @@ impl World {
         summary.cycles = stats.accepted;
         summary.conflated = stats.frames_conflated;
         summary.chores = show.ran;
+        summary.later = show.later;
         for reason in CloseReason::ALL {
             *summary.ends.entry(reason.name()).or_default() += stats.closes(*reason);
         }

@@ -15,7 +15,7 @@ use super::frames::{UPGRADE, client_frame};
 pub type Make = fn(&mut Random) -> Plan;
 
 /// Every model, with how often it comes.
-pub const MODELS: [(Make, usize); 12] = [
+pub const MODELS: [(Make, usize); 13] = [
     (good, 6),
     (slow, 2),
     (mute, 1),
@@ -28,6 +28,7 @@ pub const MODELS: [(Make, usize); 12] = [
     (vanisher, 3),
     (half_closer, 2),
     (keeper, 2),
+    (patient, 1),
 ];
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -276,10 +277,12 @@ fn vanisher(random: &mut Random) -> Plan {
     Plan { model: "vanisher", expectation: Expectation::Anything, ..plan }
 }
 
-/// A request for `/number`; the body says it again.
-fn request(number: u64, is_last: bool) -> (String, String) {
+/// A request for some number, answered at once or later; the body says its path again.
+fn request(random: &mut Random, is_last: bool) -> (String, String) {
     let last = if is_last { "Connection: close\r\n" } else { "" };
-    (format!("GET /{number} HTTP/1.1\r\nHost: h\r\n{last}\r\n"), format!("/{number}\n"))
+    let folder = if random.below(3) == 0 { "/later" } else { "" };
+    let path = format!("{folder}/{}", random.draw() % 1000);
+    (format!("GET {path} HTTP/1.1\r\nHost: h\r\n{last}\r\n"), format!("{path}\n"))
 }
 
 /// Sends all its requests, says that it will send no more, and must get every answer.
@@ -287,7 +290,7 @@ fn half_closer(random: &mut Random) -> Plan {
     let mut steps = VecDeque::new();
     let (mut heads, mut bodies) = (String::new(), Vec::new());
     for _ in 0..random.between(1, 30) {
-        let (head, body) = request(random.draw() % 1000, false);
+        let (head, body) = request(random, false);
         heads.push_str(&head);
         bodies.push(body);
     }
@@ -309,7 +312,7 @@ fn keeper(random: &mut Random) -> Plan {
     let count = random.between(1, 5);
     let says_so = random.below(2) == 0;
     for index in 1..=count {
-        let (head, body) = request(random.draw() % 1000, says_so && index == count);
+        let (head, body) = request(random, says_so && index == count);
         bodies.push(body);
         let first = steps.len();
         in_pieces(&mut steps, random, head.as_bytes(), 20);
@@ -317,7 +320,25 @@ fn keeper(random: &mut Random) -> Plan {
     }
     Plan {
         steps,
-        ends_within: Some(Duration::from_secs(25 * 5 + 40)),
+        ends_within: Some(Duration::from_secs(25 * 5 + 60)),
         ..plan("keeper", Expectation::Answers(bodies))
+    }
+}
+
+/// Asks for what is never answered, and is told 503 after 10 s, whatever it sends meanwhile.
+fn patient(random: &mut Random) -> Plan {
+    let mut steps = VecDeque::new();
+    in_pieces(&mut steps, random, b"GET /never HTTP/1.1\r\nHost: h\r\n\r\n", 20);
+    for _ in 0..random.below(4) {
+        steps.push_back((millis(random, 4_000), Step::Send(request(random, false).0.into())));
+    }
+    if random.below(2) == 0 {
+        steps.push_back((millis(random, 20), Step::End));
+    }
+    Plan {
+        steps,
+        ends_within: Some(Duration::from_secs(13)),
+        lasts: Duration::from_secs(10),
+        ..plan("patient", Expectation::Refusal(503))
     }
 }

@@ -2,8 +2,9 @@
 //! what it promises handlers.
 //!
 //! Every open WebSocket gets a numbered state each tick, a second one each fifth tick, and numbered
-//! events now and then. A client's words order replies, a task, a flood or a close. What has ended
-//! is poked at later: nothing may come of it.
+//! events now and then. A client's words order replies, a task, a flood or a close. Some requests
+//! are answered some ticks later, and some never. What has ended is poked at later: nothing may
+//! come of it.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -36,12 +37,16 @@ pub struct Show {
     /// A task of a client's, and whose it is.
     owned: Vec<(TaskId, Handle)>,
     winding_down: Vec<TaskId>,
+    /// Requests that are answered later: whose, with what, and after how many ticks.
+    waiting: Vec<(Handle, String, usize)>,
     pub sequence: u64,
     pub event: u64,
     pub opened: u64,
     pub closed: u64,
     /// Runs of clients' tasks.
     pub ran: u64,
+    /// Requests that were answered in a later turn.
+    pub later: u64,
     /// Replies that were too much: what the input pool cannot hold back is answered at once.
     pub refused: u64,
 }
@@ -56,11 +61,13 @@ impl Show {
             tick: None,
             owned: Vec::new(),
             winding_down: Vec::new(),
+            waiting: Vec::new(),
             sequence: 0,
             event: 0,
             opened: 0,
             closed: 0,
             ran: 0,
+            later: 0,
             refused: 0,
         }
     }
@@ -79,9 +86,25 @@ impl Show {
             self.announce(context);
         }
         self.poke(context);
+        self.answer_those_who_wait(context);
         for task in std::mem::take(&mut self.winding_down) {
             context.end(task);
         }
+    }
+
+    fn answer_those_who_wait(&mut self, context: &mut Context<'_>) {
+        self.waiting.retain_mut(|(handle, path, ticks)| {
+            if *ticks > 0 {
+                *ticks -= 1;
+                return true;
+            }
+            let awaits = context.awaits(*handle);
+            let is_taken = context.respond(*handle, Response::text(200, path));
+            assert_eq!(is_taken, awaits, "an answer is taken where one is awaited");
+            assert!(!context.respond(*handle, Response::text(200, "poison")), "and only one");
+            self.later += u64::from(is_taken);
+            false
+        });
     }
 
     fn state(&mut self, context: &mut Context<'_>, kind: &str) -> Frame {
@@ -111,6 +134,8 @@ impl Show {
             assert!(!context.reply(handle, poison.clone()), "a reply to what has ended");
             assert!(!context.publish(handle, 0, poison.clone()), "state for what has ended");
             assert!(!context.event(handle, poison.clone(), |_| poison), "an event for it");
+            let answer = Response::text(200, "poison");
+            assert!(!context.respond(handle, answer), "an answer to what has ended");
             context.close(handle, CLOSE_CODE, "poison", CloseReason::Closed);
             let owner = Owner::Connection(handle);
             if let Some(task) = context.spawn_after("poison", owner, Duration::from_secs(1)) {
@@ -149,9 +174,23 @@ impl Handler for Show {
         self.tick = context.spawn_every("tick", Owner::Handler, first, interval);
     }
 
-    fn request(&mut self, _: &mut Context<'_>, _: Handle, request: &Request<'_>) -> Answer {
+    fn request(
+        &mut self,
+        context: &mut Context<'_>,
+        handle: Handle,
+        request: &Request<'_>,
+    ) -> Answer {
+        let is_awaited = self.waiting.iter().any(|(waiting, ..)| *waiting == handle);
+        assert!(!context.awaits(handle), "one request is answered at a time");
         match request.path() {
             "/ws" => Answer::Upgrade { protocol: None },
+            "/never" => Answer::Later,
+            path if path.starts_with("/later/") => {
+                assert!(!is_awaited, "the next request comes after the answer");
+                let ticks = self.random.below(4);
+                self.waiting.push((handle, path.to_owned(), ticks));
+                Answer::Later
+            }
             path => Answer::Respond(Response::text(200, path)),
         }
     }
