@@ -105,7 +105,7 @@ impl App {
         let mut without: Vec<Member> = Vec::new();
         for (Terms { sub, selection, .. }, members) in self.hub.due(self.sequence) {
             let metrics = Metrics { snapshot, sequence: self.sequence, sub, selection };
-            match context.encode(Kind::Text, |out| write_json(&metrics, out)) {
+            match context.encode_due(Kind::Text, run.due, |out| write_json(&metrics, out)) {
                 Ok(frame) => {
                     for member in members {
                         context.publish(member.handle, member.channel, frame.clone());

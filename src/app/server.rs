@@ -18,6 +18,7 @@ use crate::engine::connection::frame::NoFrame;
 use crate::engine::descriptors::reserve_descriptors;
 use crate::engine::ledger::Ledger;
 use crate::engine::limits::Limits;
+use crate::engine::measures::Measured;
 use crate::engine::net::{ListenAddress, MioNet};
 use crate::engine::stats::Stats;
 use crate::engine::tasks::TaskCounts;
@@ -169,6 +170,11 @@ impl Server {
     /// What the engine has counted.
     pub fn stats(&self) -> &Stats {
         self.engine.stats()
+    }
+
+    /// What the engine has measured.
+    pub fn measured(&self) -> Measured<'_> {
+        self.engine.measured()
     }
 
     /// What was taken and given back.

@@ -115,6 +115,7 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
         }
         if self.accepting.refused == self.core.limits.refusals_max {
             debug_assert!(matches!(turned, Turned::AddressFull), "the table has no such place");
+            self.core.stats.count_attempt(true);
             self.doom(slot, reason);
             return;
         }

@@ -17,6 +17,7 @@ use super::handle::{Handle, Slot};
 use super::inputs::Inputs;
 use super::ledger::{Ledger, Resource, ensure};
 use super::limits::Limits;
+use super::measures::Measures;
 use super::stats::Stats;
 use super::tasks::{CANCEL_TIMEOUT, Owner, TaskId, TaskState, Tasks};
 use super::wheel::Wheel;
@@ -65,6 +66,8 @@ pub(super) struct Core {
     /// When each kind of warning was last written.
     warned: [Option<Tick>; WARNINGS],
     pub(super) stats: Stats,
+    /// Apart, so that what a turn looks at lies close together.
+    pub(super) measures: Box<Measures>,
     pub(super) ledger: Ledger,
     pub(super) is_draining: bool,
 }
@@ -91,6 +94,7 @@ impl Core {
             cancelled: Vec::with_capacity(limits.tasks_max),
             warned: [None; WARNINGS],
             stats: Stats::new(),
+            measures: Box::new(Measures::new()),
             ledger: Ledger::default(),
             is_draining: false,
             limits,
@@ -333,6 +337,9 @@ impl Core {
         let counted = self.addresses.total();
         let here = held(|connection| Addresses::counts(&connection.peer));
         ensure(counted == here, format_args!("an address is counted and is not there"))?;
+        let queued = self.connections.iter().map(|(_, connection)| connection.queued_bytes);
+        let is_summed = self.measures.queued_bytes() == queued.sum::<usize>();
+        ensure(is_summed, format_args!("the bytes that wait do not add up"))?;
         let counts = self.tasks.counts;
         let in_table = self.tasks.iter().count();
         let streams = held(|connection| connection.stream.is_some());

@@ -16,6 +16,7 @@ use super::core::Core;
 use super::handle::Handle;
 use super::ledger::Ledger;
 use super::limits::Limits;
+use super::measures::Measured;
 use super::net::Peer;
 use super::stats::Stats;
 use super::tasks::{Owner, Run, TaskCounts, TaskId};
@@ -167,6 +168,11 @@ impl<'a> Context<'a> {
         &self.core.stats
     }
 
+    /// What the engine has measured.
+    pub fn measured(&self) -> Measured<'_> {
+        self.core.measured()
+    }
+
     /// What was taken and given back.
     pub fn ledger(&self) -> &Ledger {
         &self.core.ledger
@@ -209,7 +215,30 @@ impl<'a> Context<'a> {
         kind: Kind,
         write: impl FnOnce(&mut Vec<u8>),
     ) -> Result<Frame, NoFrame> {
-        let result = self.core.frames.encode(kind, write);
+        self.encode_frame(kind, None, write)
+    }
+
+    /// Like [`Context::encode`], of what was due at `due`: the time from then to the frame's last
+    /// byte's being taken is measured for each of its readers ([`Measured::latency`]).
+    ///
+    /// # Errors
+    /// Those of [`Context::encode`].
+    pub fn encode_due(
+        &mut self,
+        kind: Kind,
+        due: Tick,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<Frame, NoFrame> {
+        self.encode_frame(kind, Some(due), write)
+    }
+
+    fn encode_frame(
+        &mut self,
+        kind: Kind,
+        due: Option<Tick>,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<Frame, NoFrame> {
+        let result = self.core.frames.encode(kind, due, write);
         if let Err(cause) = result {
             self.core.note_no_frame(cause);
         }

@@ -16,6 +16,7 @@ use super::core::TimerKey;
 use super::handle::{Handle, Slot};
 use super::handler::Handler;
 use super::limits::{INPUT_BYTES_MAX, Limits};
+use super::measures::Measures;
 use super::net::{EVENTS_PER_POLL, Event, Net};
 use super::tasks::Tasks;
 use super::wheel::Wheel;
@@ -52,6 +53,8 @@ impl Limits {
         let slots = self.slots();
         // A connection, or the number of the next free place.
         slots * (size_of::<Connection>() + size_of::<usize>())
+            // What is measured.
+            + size_of::<Measures>()
             // The generation of each place.
             + slots * size_of::<u32>()
             // Ready and touched: twice as many as there are places, for those that have ended.

@@ -14,6 +14,7 @@ pub mod handler;
 pub mod histogram;
 pub mod ledger;
 pub mod limits;
+pub mod measures;
 pub mod net;
 pub mod random;
 pub mod stats;
@@ -112,6 +113,7 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
     pub fn turn(&mut self, timeout: Option<Duration>) -> io::Result<Turn> {
         self.start();
         let timeout = self.wait_at_most(timeout);
+        self.core.stats.wakeups += u64::from(timeout != Some(Duration::ZERO));
         self.events.clear();
         self.net.poll(&mut self.events, timeout)?;
         self.core.now = self.clock.now();
@@ -126,6 +128,8 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
         self.reap();
         self.core.frames.free_surplus();
         self.finish_drain();
+        let end = self.clock.now();
+        self.core.measures.busy.record(end, end.since(self.core.now));
         if cfg!(debug_assertions) {
             self.audit();
         }

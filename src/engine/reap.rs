@@ -76,12 +76,15 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
         }
         let reason = connection.cause.expect("the dead have a cause");
         self.core.stats.count_close(reason);
+        self.core.measures.note_queued(connection.queued_bytes, 0);
+        let lifetime = self.core.now.since(connection.opened());
+        self.core.measures.lifetimes.record(lifetime);
         connection.is_released = true;
         log::debug!(
             "connection={} peer={} state=DISCONNECTED reason={reason} open_ms={} conflated={}",
             connection.handle,
             connection.peer,
-            self.core.now.since(connection.opened()).as_millis(),
+            lifetime.as_millis(),
             connection.outbox.conflated(),
         );
     }

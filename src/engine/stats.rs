@@ -7,12 +7,27 @@ use super::connection::CloseReason;
 pub struct Stats {
     /// Passes of the loop.
     pub turns: u64,
+    /// Of these, those whose poll was free to wait: there was nothing left to do.
+    pub wakeups: u64,
     /// Connections taken from the listeners.
     pub accepted: u64,
     /// Of these, told 503 for lack of room.
     pub refused: u64,
     /// The most connections at one time.
     pub connections_high: u64,
+    /// Connections that were released.
+    pub ended: u64,
+    /// Of these, those that an error ended ([`CloseReason::is_error`]).
+    pub ended_by_error: u64,
+    /// Attempts to be served, each counted as it is decided: a request that was answered or became
+    /// a WebSocket, one that the engine refused, or a connection that was turned away. What a peer
+    /// gives up is none: a connection on which nothing came (browsers keep some in reserve), half a
+    /// head that ends or is reset, a reset while an answer is awaited.
+    pub attempts: u64,
+    /// Of these, those that failed: a head that was late, malformed or had no room, a wrong
+    /// upgrade, an answer that did not come in time, a connection turned away for lack of room.
+    /// What a drain refuses has not failed, nor has what the handler answers, whatever it says.
+    pub attempts_failed: u64,
     /// Requests handed to the handler.
     pub requests: u64,
     /// Messages handed to the handler.
@@ -46,9 +61,14 @@ impl Stats {
     pub(super) fn new() -> Stats {
         Stats {
             turns: 0,
+            wakeups: 0,
             accepted: 0,
             refused: 0,
             connections_high: 0,
+            ended: 0,
+            ended_by_error: 0,
+            attempts: 0,
+            attempts_failed: 0,
             requests: 0,
             messages: 0,
             frames_published: 0,
@@ -68,6 +88,15 @@ impl Stats {
 
     pub(super) fn count_close(&mut self, reason: CloseReason) {
         self.closes[reason as usize] += 1;
+        self.ended += 1;
+        self.ended_by_error += u64::from(reason.is_error());
+    }
+
+    /// Takes note of an attempt in the moment it is decided, so that in no stretch of time more
+    /// have failed than there were.
+    pub(super) fn count_attempt(&mut self, has_failed: bool) {
+        self.attempts += 1;
+        self.attempts_failed += u64::from(has_failed);
     }
 
     /// Connections that ended for `reason`.

@@ -13,6 +13,7 @@ use super::core::Core;
 use super::handle::Handle;
 use super::handler::Handler;
 use super::ledger::{Ledger, Resource};
+use super::measures::Measured;
 use super::net::{Net, Peer};
 use super::stats::{PoolStatistics, Stats};
 use super::tasks::{Owner, STREAM, TaskCounts, TaskView};
@@ -53,6 +54,11 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
     /// What the engine has counted.
     pub fn stats(&self) -> &Stats {
         &self.core.stats
+    }
+
+    /// What the engine has measured, as it is at the turn's instant.
+    pub fn measured(&self) -> Measured<'_> {
+        self.core.measured()
     }
 
     /// What was taken and given back.
@@ -107,6 +113,10 @@ impl Core {
     /// Every connection in the table.
     pub(super) fn views(&self) -> impl Iterator<Item = ConnectionView> {
         self.connections.iter().map(|(_, connection)| view(connection))
+    }
+
+    pub(super) fn measured(&self) -> Measured<'_> {
+        Measured::new(&self.measures, self.now)
     }
 
     /// What the pools hold.

@@ -367,6 +367,13 @@ impl World {
             *summary.ends.entry(reason.name()).or_default() += stats.closes(*reason);
         }
         assert!(summary.ends.values().sum::<u64>() == stats.accepted, "each end has one reason");
+        assert!(stats.ended == stats.accepted, "each end is counted once");
+        assert!(stats.attempts_failed <= stats.attempts, "more fail than there were");
+        let measured = self.engine.measured();
+        assert!(measured.lifetimes().count() == stats.ended, "each had its lifetime");
+        assert!(measured.queued_bytes() == 0, "bytes wait for nobody");
+        let sent = measured.latency_total().count;
+        assert!(sent <= stats.frames_published, "state is measured more than once");
         self.summary
     }
 }

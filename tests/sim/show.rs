@@ -9,6 +9,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use vitald::engine::clock::Tick;
 use vitald::engine::connection::CloseReason;
 use vitald::engine::connection::frame::{Frame, Kind};
 use vitald::engine::connection::head::Request;
@@ -74,8 +75,8 @@ impl Show {
 
     fn tick(&mut self, context: &mut Context<'_>, run: Run) {
         self.sequence += 1 + run.skipped;
-        let state = self.state(context, "metrics");
-        let slow = self.sequence.is_multiple_of(5).then(|| self.state(context, "slow"));
+        let state = self.state(context, "metrics", run.due);
+        let slow = self.sequence.is_multiple_of(5).then(|| self.state(context, "slow", run.due));
         for &handle in &self.open {
             context.publish(handle, 0, state.clone());
             if let Some(slow) = &slow {
@@ -107,10 +108,13 @@ impl Show {
         });
     }
 
-    fn state(&mut self, context: &mut Context<'_>, kind: &str) -> Frame {
+    fn state(&mut self, context: &mut Context<'_>, kind: &str, due: Tick) -> Frame {
         let padding = "x".repeat(self.random.below(300));
         let sequence = self.sequence;
-        encode(context, &format!(r#"{{"type":"{kind}","n":{sequence},"padding":"{padding}"}}"#))
+        let words = format!(r#"{{"type":"{kind}","n":{sequence},"padding":"{padding}"}}"#);
+        let write = |out: &mut Vec<u8>| out.extend_from_slice(words.as_bytes());
+        let frame = context.encode_due(Kind::Text, due, write);
+        frame.expect("there is room for what waits and what is begun")
     }
 
     fn announce(&mut self, context: &mut Context<'_>) {

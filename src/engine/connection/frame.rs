@@ -11,6 +11,7 @@ use std::sync::Arc;
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Data, OpCode};
 
+use crate::engine::clock::Tick;
 use crate::engine::stats::PoolStatistics;
 
 /// Room before the payload for the longest header of an unmasked frame: 2 bytes and a 64-bit length
@@ -39,6 +40,8 @@ struct Buffer {
     start: usize,
     /// Whether a pool knows of it.
     is_pooled: bool,
+    /// When what it says was due, if that is to be measured.
+    due: Option<Tick>,
 }
 
 /// Bytes that a frame takes beside its own: two reference counts, the buffer's description, the
@@ -50,7 +53,7 @@ impl Frame {
     /// A frame of its own, outside any pool: for answers to one client. `write` appends the
     /// payload.
     pub fn new(kind: Kind, write: impl FnOnce(&mut Vec<u8>)) -> Frame {
-        let mut buffer = Buffer { bytes: Vec::new(), start: 0, is_pooled: false };
+        let mut buffer = Buffer { bytes: Vec::new(), start: 0, is_pooled: false, due: None };
         buffer.encode(kind, write);
         buffer.bytes.shrink_to_fit();
         Frame(Arc::new(buffer))
@@ -74,6 +77,11 @@ impl Frame {
     /// Whether it is a WebSocket message, with its header.
     pub fn is_message(&self) -> bool {
         self.0.start < HEADROOM
+    }
+
+    /// When what it says was due, if that is to be measured.
+    pub fn due(&self) -> Option<Tick> {
+        self.0.due
     }
 
     /// Bytes of memory that the frame takes in an outbox, at most.
@@ -159,7 +167,7 @@ impl FramePool {
     }
 
     /// Encodes a frame into a buffer that nobody holds, or into a new one. `write` appends the
-    /// payload.
+    /// payload. `due` is when what it says was due, if that is to be measured.
     ///
     /// # Errors
     /// When as many frames are held as there may be: `write` is not called then. When the frame is
@@ -167,12 +175,14 @@ impl FramePool {
     pub fn encode(
         &mut self,
         kind: Kind,
+        due: Option<Tick>,
         write: impl FnOnce(&mut Vec<u8>),
     ) -> Result<Frame, NoFrame> {
         let index = self.free_index().ok_or(NoFrame::Full)?;
         let frame = &mut self.frames[index];
         let buffer = Arc::get_mut(&mut frame.0).expect("the pool alone holds a free frame");
         buffer.encode(kind, write);
+        buffer.due = due;
         // Writing grows a buffer by doubling, past what a frame may have.
         let bytes_max = self.bounds.frame_bytes_max;
         if buffer.bytes.capacity() > HEADROOM + bytes_max {
@@ -199,7 +209,7 @@ impl FramePool {
         if count == self.bounds.frames_max {
             return None;
         }
-        let buffer = Buffer { bytes: Vec::new(), start: 0, is_pooled: true };
+        let buffer = Buffer { bytes: Vec::new(), start: 0, is_pooled: true, due: None };
         self.frames.push(Frame(Arc::new(buffer)));
         self.high = self.high.max(count + 1);
         Some(count)
@@ -267,7 +277,7 @@ mod tests {
     }
 
     fn encode(pool: &mut FramePool, payload: &[u8]) -> Result<Frame, NoFrame> {
-        pool.encode(Kind::Text, |bytes| bytes.extend_from_slice(payload))
+        pool.encode(Kind::Text, None, |bytes| bytes.extend_from_slice(payload))
     }
 
     #[test]
@@ -288,7 +298,7 @@ mod tests {
     fn there_are_no_more_frames_than_the_bound_and_one_that_is_let_go_makes_room() {
         let mut pool = pool(2, 2);
         let (held, let_go) = (encode(&mut pool, b"1").unwrap(), encode(&mut pool, b"2").unwrap());
-        assert_eq!(pool.encode(Kind::Text, |_| panic!("for nothing")).unwrap_err(), NoFrame::Full);
+        assert_eq!(pool.encode(Kind::Text, None, |_| panic!("for nothing")).unwrap_err(), NoFrame::Full);
         drop(let_go);
         assert_eq!(encode(&mut pool, b"3").unwrap().as_slice(), b"\x81\x013");
         assert_eq!(held.as_slice(), b"\x81\x011");
@@ -297,7 +307,7 @@ mod tests {
     #[test]
     fn a_frame_that_is_too_long_is_none_and_leaves_nothing() {
         let mut pool = pool(1, 1);
-        let longest = pool.encode(Kind::Text, |bytes| (0..98).for_each(|_| bytes.push(b'x')));
+        let longest = pool.encode(Kind::Text, None, |bytes| (0..98).for_each(|_| bytes.push(b'x')));
         let longest = longest.unwrap();
         assert!(longest.0.bytes.capacity() <= HEADROOM + 100, "{}", longest.0.bytes.capacity());
         drop(longest);

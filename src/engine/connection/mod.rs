@@ -68,6 +68,8 @@ pub struct Connection {
     phase: Phase,
     /// What is to be sent.
     pub(crate) outbox: Outbox,
+    /// Bytes that the outbox still held when it was last written out.
+    pub(crate) queued_bytes: usize,
     /// What has been sent, and how fast the peer answers.
     pub(crate) traffic: Traffic,
     /// Bytes that were received and not consumed: a partial head, pipelined requests, or frames
@@ -160,6 +162,7 @@ impl Connection {
             peer,
             phase: Phase::Head,
             outbox: Outbox::default(),
+            queued_bytes: 0,
             traffic: Traffic::default(),
             input: None,
             input_due: false,
@@ -431,10 +434,10 @@ mod tests {
         connection.note_written(false, seconds(2));
         connection.note_written(false, seconds(3));
         assert_eq!(connection.deadline(&limits), Some((seconds(12), Deadline::Stall)));
-        connection.outbox.advance(1);
+        connection.outbox.advance(1, |_| {});
         connection.note_written(true, seconds(4));
         assert_eq!(connection.deadline(&limits), Some((seconds(14), Deadline::Stall)));
-        connection.outbox.advance(3);
+        connection.outbox.advance(3, |_| {});
         connection.note_written(true, seconds(5));
         assert_eq!(connection.deadline(&limits), Some((seconds(31), Deadline::Ping)));
     }
@@ -445,7 +448,7 @@ mod tests {
         connection.enter(Phase::Open, seconds(1));
         connection.outbox.control().extend_from_slice(&[0; 100]);
         for second in (2..=29).step_by(9) {
-            let completed = connection.outbox.advance(1);
+            let completed = connection.outbox.advance(1, |_| {});
             connection.note_frames(completed.frames, seconds(second));
             connection.note_written(true, seconds(second));
             connection.note_heard(seconds(second));

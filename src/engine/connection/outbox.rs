@@ -13,6 +13,7 @@ use std::io::IoSlice;
 use std::mem;
 
 use super::frame::{Frame, Kind, OVERHEAD_BYTES};
+use crate::engine::clock::Tick;
 use crate::engine::limits::{CHANNELS, EVENTS_MAX, REPLIES_MAX};
 
 /// Slices given to one system call: one begun, one control, [`REPLIES_MAX`] and [`CHANNELS`] make
@@ -36,8 +37,11 @@ pub struct Completed {
 }
 
 impl Completed {
-    fn count(&mut self, frame: &Frame) {
+    fn count(&mut self, frame: &Frame, note_due: &mut impl FnMut(Tick)) {
         self.frames += 1;
+        if let Some(due) = frame.due() {
+            note_due(due);
+        }
         if frame.is_message() {
             self.messages += 1;
             self.message_bytes += frame.len();
@@ -208,11 +212,11 @@ impl Outbox {
     }
 
     /// Takes note that the kernel has taken the next `sent` bytes; says which frames that
-    /// completed.
+    /// completed, and tells `note_due` of each of them that has a due time.
     ///
     /// # Panics
     /// If `sent` is more than was offered.
-    pub fn advance(&mut self, mut sent: usize) -> Completed {
+    pub fn advance(&mut self, mut sent: usize, mut note_due: impl FnMut(Tick)) -> Completed {
         let mut completed = Completed::default();
         if let Some(frame) = &self.in_flight {
             let rest = frame.len() - self.in_flight_sent;
@@ -221,7 +225,7 @@ impl Outbox {
                 return completed;
             }
             sent -= rest;
-            completed.count(frame);
+            completed.count(frame, &mut note_due);
             self.in_flight = None;
             self.in_flight_sent = 0;
         }
@@ -241,7 +245,7 @@ impl Outbox {
                 return completed;
             }
             sent -= frame.len();
-            completed.count(&frame);
+            completed.count(&frame, &mut note_due);
         }
         completed
     }
@@ -293,7 +297,7 @@ mod tests {
             slices.iter().flat_map(|slice| slice.iter().copied()).collect::<Vec<u8>>()
         });
         let taken = offered.len().min(room);
-        outbox.advance(taken);
+        outbox.advance(taken, |_| {});
         String::from_utf8(offered[..taken].to_vec()).unwrap()
     }
 
@@ -433,12 +437,13 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.push_reply(Frame::new(Kind::Text, |bytes| bytes.extend_from_slice(b"reply")));
         outbox.set_pending(0, Frame::new(Kind::Text, |bytes| bytes.extend_from_slice(b"state")));
-        assert_eq!(outbox.advance(6), Completed::default());
+        assert_eq!(outbox.advance(6, |_| {}), Completed::default());
         let one = Completed { frames: 1, messages: 1, message_bytes: 7 };
-        assert_eq!((outbox.advance(2), outbox.advance(6)), (one, one));
+        assert_eq!((outbox.advance(2, |_| {}), outbox.advance(6, |_| {})), (one, one));
         outbox.push_reply(frame("body"));
         outbox.seal(&mut b"<close>".to_vec());
-        assert_eq!(outbox.advance(11), Completed { frames: 2, ..Completed::default() });
+        let other = Completed { frames: 2, ..Completed::default() };
+        assert_eq!(outbox.advance(11, |_| {}), other);
     }
 
     #[test]

@@ -247,6 +247,34 @@ close_reasons! {
 }
 
 impl CloseReason {
+    /// Whether an error ended the connection: the peer broke the protocol or its bounds, reset the
+    /// connection, took nothing or was silent; or the system or the handler failed. A peer that
+    /// leaves, with or without a word, is none, nor is an end in order, a drain, or a request that
+    /// was refused for its form, its lateness or for lack of room.
+    pub fn is_error(self) -> bool {
+        match self {
+            CloseReason::Policy
+            | CloseReason::ProtocolError
+            | CloseReason::TooBig
+            | CloseReason::SlowReader
+            | CloseReason::Silent
+            | CloseReason::Reset
+            | CloseReason::Failed
+            | CloseReason::Unanswered => true,
+            CloseReason::Finished
+            | CloseReason::PeerLeft
+            | CloseReason::PeerClosed
+            | CloseReason::Closed
+            | CloseReason::Shutdown
+            | CloseReason::ShutdownForced
+            | CloseReason::HeadTimeout
+            | CloseReason::IdleTimeout
+            | CloseReason::BadRequest
+            | CloseReason::Full
+            | CloseReason::AddressFull => false,
+        }
+    }
+
     /// Whether the end was the peer's doing and not a decision of ours.
     pub fn is_the_peers(self) -> bool {
         matches!(

@@ -21,11 +21,12 @@ impl Traffic {
         self.pinged = Some(now);
     }
 
-    /// Takes note of a pong. One that nobody asked for (RFC 6455, section 5.5.3) says nothing.
-    pub(crate) fn note_pong(&mut self, now: Tick) {
-        if let Some(pinged) = self.pinged.take() {
-            self.round_trip = Some(now - pinged);
-        }
+    /// Takes note of a pong; gives the time since its ping. One that nobody asked for (RFC 6455,
+    /// section 5.5.3) says nothing.
+    pub(crate) fn note_pong(&mut self, now: Tick) -> Option<Duration> {
+        let round_trip = now - self.pinged.take()?;
+        self.round_trip = Some(round_trip);
+        self.round_trip
     }
 
     /// From our last ping that was answered to its pong, the time in our outbox included.
@@ -44,8 +45,8 @@ mod tests {
         traffic.note_pong(Tick::from_millis(5));
         assert_eq!(traffic.round_trip(), None);
         traffic.note_pinged(Tick::from_millis(10));
-        traffic.note_pong(Tick::from_millis(17));
-        traffic.note_pong(Tick::from_millis(90));
+        assert_eq!(traffic.note_pong(Tick::from_millis(17)), Some(Duration::from_millis(7)));
+        assert_eq!(traffic.note_pong(Tick::from_millis(90)), None);
         traffic.note_pinged(Tick::from_millis(100));
         assert_eq!(traffic.round_trip(), Some(Duration::from_millis(7)));
     }

@@ -64,8 +64,10 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
             Received::Control if control.is_empty() => {
                 let now = self.core.now;
                 let connection = self.core.at(slot);
-                if connection.phase() == Phase::Open {
-                    connection.traffic.note_pong(now);
+                if connection.phase() == Phase::Open
+                    && let Some(round_trip) = connection.traffic.note_pong(now)
+                {
+                    self.core.measures.round_trips.record(now, round_trip);
                 }
             }
             Received::Control => {

@@ -55,6 +55,7 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
         let mut context = Context::new(&mut self.core, &self.clock, &self.streams);
         match self.handler.request(&mut context, handle, request) {
             Answer::Respond(response) => {
+                self.core.stats.count_attempt(false);
                 let keep_alive = may_follow && request.keeps_alive() && !self.core.is_draining;
                 self.core.respond(slot, response, Form { keep_alive, is_head }, self.clock.wall());
                 let now = self.core.now;
@@ -84,6 +85,7 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
         key: &str,
         protocol: Option<&'static str>,
     ) {
+        self.core.stats.count_attempt(false);
         let (now, message_bytes_max) = (self.core.now, self.core.limits.message_bytes_max);
         let connection = self.core.at(slot);
         response::write_switching(connection.outbox.control(), key, protocol);
@@ -123,6 +125,7 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
         error: HeadError,
         is_head: bool,
     ) {
+        self.core.stats.count_attempt(reason != CloseReason::Shutdown);
         let mut response = Response::text(error.status, error.reason);
         if error.status == 426 {
             response = response.with("Upgrade", "websocket").with("Sec-WebSocket-Version", "13");
@@ -185,6 +188,7 @@ impl Core {
         let Some(connection) = self.get_mut(handle) else { return false };
         let Some(Awaited { is_head }) = connection.take_awaited(now) else { return false };
         let keep_alive = connection.keep_alive && !is_draining;
+        self.stats.count_attempt(false);
         self.respond(handle.slot, response, Form { keep_alive, is_head }, wall);
         self.touch(handle);
         true

@@ -1,6 +1,7 @@
 //! The one road to a socket, and what follows when everything is sent.
 
 use std::io;
+use std::mem;
 
 use super::reason_of;
 use crate::engine::Engine;
@@ -17,7 +18,7 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
         let mut room = self.core.limits.write_bytes_per_turn;
         let mut moved = false;
         let stream = self.streams[slot as usize].as_mut().expect("an occupied slot has a stream");
-        let stats = &mut self.core.stats;
+        let (stats, measures) = (&mut self.core.stats, &mut *self.core.measures);
         let connection =
             self.core.connections.get_mut(slot as usize).expect("the slot was found occupied");
         let was_read = connection.wants_input(&self.core.limits);
@@ -31,7 +32,11 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
             match connection.outbox.with_slices(|slices| stream.write_vectored(slices)) {
                 Ok(0) => failed = Some(CloseReason::Failed),
                 Ok(length) => {
-                    let completed = connection.outbox.advance(length);
+                    let mut taken = None;
+                    let completed = connection.outbox.advance(length, |due| {
+                        let taken = *taken.get_or_insert_with(|| self.clock.now());
+                        measures.latency.record(taken, taken.since(due));
+                    });
                     connection.note_frames(completed.frames, now);
                     connection.traffic.bytes_sent += length as u64;
                     stats.messages_sent += completed.messages as u64;
@@ -51,6 +56,8 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
             }
         }
         connection.note_written(moved, now);
+        let left = if connection.outbox.is_empty() { 0 } else { connection.outbox.unsent_bytes() };
+        measures.note_queued(mem::replace(&mut connection.queued_bytes, left), left);
         if !was_read && connection.wants_input(&self.core.limits) {
             connection.note_read_again(now);
         }
