@@ -129,7 +129,7 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
         self.core.frames.free_surplus();
         self.finish_drain();
         let end = self.clock.now();
-        self.core.measures.busy.record(end, end.since(self.core.now));
+        self.core.measures.busy.record_since(end, self.core.now);
         if cfg!(debug_assertions) {
             self.audit();
         }

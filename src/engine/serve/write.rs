@@ -35,7 +35,7 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
                     let mut taken = None;
                     let completed = connection.outbox.advance(length, |due| {
                         let taken = *taken.get_or_insert_with(|| self.clock.now());
-                        measures.latency.record(taken, taken.since(due));
+                        measures.latency.record_since(taken, due);
                     });
                     connection.note_frames(completed.frames, now);
                     connection.traffic.bytes_sent += length as u64;
