@@ -59,7 +59,10 @@ impl Handler for Clerk {
         request: &Request<'_>,
     ) -> Answer {
         let path = request.path();
-        assert!(!context.respond(handle, Response::text(200, "too soon")), "nothing is awaited yet");
+        assert!(
+            !context.respond(handle, Response::text(200, "too soon")),
+            "nothing is awaited yet"
+        );
         match path {
             "/ws" => Answer::Upgrade { protocol: None },
             _ if path.starts_with("/later/") => {
@@ -348,7 +351,9 @@ fn turn_until(
 fn a_real_peer_that_has_said_its_end_gets_every_later_answer() {
     let (mut engine, address) = serve();
     let mut client = TcpStream::connect(address).expect("it listens");
-    client.write_all(&[get("/later/1"), get("/now/2"), get("/later/3")].concat()).expect("it reads");
+    client
+        .write_all(&[get("/later/1"), get("/now/2"), get("/later/3")].concat())
+        .expect("it reads");
     client.shutdown(Shutdown::Write).expect("it is connected");
     for _ in 0..2 {
         turn_until(&mut engine, "it asks", |engine| !engine.handler().waiting.is_empty());

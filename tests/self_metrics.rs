@@ -249,6 +249,94 @@ fn lateness_is_null_until_there_was_a_tick() {
 }
 
 #[test]
+fn shares_are_of_the_last_five_minutes_and_of_twenty_events_or_more() {
+    let (mut server, wire) = start(Limits::default());
+    let asking = wire.connect(WIDE);
+    let told = |server: &mut Server, asking| {
+        let connections = ask_json(server, &wire, asking, "/api/v1/server")["connections"].clone();
+        ["failure_rate", "error_rate"].map(|name| connections[name].as_f64())
+    };
+    let end_in_error = |server: &mut Server| {
+        let client = open_websocket(server, &wire, WIDE);
+        wire.send(client, UNMASKED);
+        settle(server);
+        wire.end(client);
+        settle(server);
+    };
+    for _ in 0..9 {
+        end_in_error(&mut server);
+        let client = wire.connect(WIDE);
+        wire.send(client, b"NONSENSE\r\n\r\n");
+        settle(&mut server);
+        wire.end(client);
+        settle(&mut server);
+    }
+    assert_eq!(told(&mut server, asking), [None, None], "18 have ended");
+    end_in_error(&mut server);
+    end_in_error(&mut server);
+    // Of 22 attempts, two questions of ours among them, nine were no request; of 20 that ended,
+    // eleven broke the protocol.
+    let [failure_rate, error_rate] = told(&mut server, asking).map(|rate| rate.expect("known"));
+    assert!((failure_rate - 100.0 * 9.0 / 21.0).abs() < 0.06, "{failure_rate}");
+    assert!((error_rate - 55.0).abs() < 0.06, "{error_rate}");
+    run_until(&mut server, &wire, 320_000);
+    // The one that asked first was idle for too long.
+    let asking = wire.connect(WIDE);
+    assert_eq!(told(&mut server, asking), [None, None], "it was long ago");
+}
+
+#[test]
+fn latency_is_told_of_the_last_minute_and_of_nobody_is_null() {
+    let (mut server, wire) = start(Limits::default());
+    let viewer = open_websocket(&mut server, &wire, WIDE);
+    run_until(&mut server, &wire, 5_500);
+    let asking = wire.connect(WIDE);
+    let latency = |server: &mut Server, asking| {
+        ask_json(server, &wire, asking, "/api/v1/server")["messages"]["latency_ms"].clone()
+    };
+    let told = latency(&mut server, asking);
+    for name in ["p50", "p99", "max"] {
+        // A timer fires at most one granule, 4.2 ms, late, and nothing else takes time here.
+        assert!(told[name].as_f64().is_some_and(|ms| ms < 5.0), "{told}");
+    }
+    wire.end(viewer);
+    run_until(&mut server, &wire, 70_000);
+    let asking = wire.connect(WIDE);
+    let told = latency(&mut server, asking);
+    assert_eq!(told, json!({"p50": null, "p99": null, "max": null}));
+}
+
+#[test]
+fn who_subscribes_to_the_topic_gets_it_and_nobody_else_does() {
+    let (mut server, wire) = start(Limits::default());
+    let viewer = open_websocket(&mut server, &wire, WIDE);
+    run_until(&mut server, &wire, 1_100);
+    assert!(!wire.text(viewer).contains("\"by_state\""));
+    let wanted = br#"{"type":"subscribe","topics":["server.connections.by_state","server.process"]}"#;
+    let mut frame = vec![0x81, 0x80 | wanted.len() as u8, 0, 0, 0, 0];
+    frame.extend_from_slice(wanted);
+    wire.send(viewer, &frame);
+    settle(&mut server);
+    wire.take(viewer, usize::MAX);
+    run_until(&mut server, &wire, 2_100);
+    let text = wire.text(viewer);
+    let message: Value =
+        serde_json::from_str(&text[text.find('{').expect("a message")..]).expect("it is JSON");
+    assert_eq!(
+        message["server"],
+        json!({
+            "connections": {"by_state":
+                {"CONNECTING": 0, "CONNECTED": 1, "DISCONNECTING": 0, "DISCONNECTED": 0}},
+            "process": {"cpu_usage": null, "rss": null, "heap": null, "fds": null},
+        })
+    );
+    let target = "/api/v1/history?metric=server.connections.active";
+    let asking = wire.connect(WIDE);
+    let history = ask_json(&mut server, &wire, asking, target);
+    assert_eq!(history[0]["points"].as_array().map(Vec::len), Some(3), "{history}");
+}
+
+#[test]
 fn an_audit_can_be_had_once_a_second_by_all_together() {
     let (mut server, wire) = start(Limits::default());
     let (one, other) = (wire.connect(WIDE), wire.connect(WIDE));

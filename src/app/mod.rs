@@ -91,7 +91,7 @@ impl App {
 
     /// Samples and sends the sample to every class that is due.
     fn tick(&mut self, context: &mut Context<'_>, run: Run) {
-        self.own.note_tick(context.now() - run.due);
+        self.own.note_tick(context.now(), run.due);
         self.sequence += 1 + run.skipped;
         if run.skipped > 0 {
             log::info!("tick skipped={} seq={}", run.skipped, self.sequence);
@@ -316,10 +316,10 @@ impl Handler for App {
         }
     }
 
-    fn drain(&mut self, _: &mut Context<'_>) {
-        let lateness = self.own.lateness();
-        if let Some(p99) = lateness.quantile(0.99) {
-            log::info!("tick count={} lateness_p99_us={}", lateness.count(), p99.as_micros());
+    fn drain(&mut self, context: &mut Context<'_>) {
+        let lateness = self.own.lateness(context.now());
+        if let Some(p99) = lateness.p99 {
+            log::info!("tick seq={} lateness_p99_us={}", self.sequence, p99.as_micros());
         }
     }
 }

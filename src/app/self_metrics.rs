@@ -19,7 +19,7 @@ use crate::engine::connection::frame::{Frame, Kind};
 use crate::engine::connection::response::Response;
 use crate::engine::connection::{CloseReason, State};
 use crate::engine::handler::Context;
-use crate::engine::histogram::Histogram;
+use crate::engine::histogram::{Summary, Window};
 use crate::engine::ledger::{Ledger, RESOURCES, Resource};
 use crate::engine::stats::PoolStatistics;
 use crate::metrics::CacheStatistics;
@@ -32,12 +32,22 @@ use crate::metrics::source::Process;
 /// asks again and again could otherwise have the loop do little else.
 const AUDIT_EVERY: Duration = Duration::from_secs(1);
 
+/// Fewest events of which a share is told: of fewer, one would be five percent or more.
+const EVENTS_MIN: u64 = 20;
+
+/// Over how long the lateness of ticks is told.
+const LATELY: Duration = Duration::from_secs(300);
+
 /// The counters whose rise over the last minutes is told, in the order they are kept.
 #[derive(Clone, Copy)]
 enum Total {
     Ended,
+    EndedByError,
+    Attempts,
+    AttemptsFailed,
     Hits,
     Reads,
+    Wakeups,
     CpuMicros,
 }
 
@@ -47,7 +57,7 @@ const TOTALS: usize = Total::CpuMicros as usize + 1;
 #[derive(Debug)]
 pub struct SelfMetrics {
     /// From a tick's due time to its beginning.
-    lateness: Histogram,
+    lateness: Window<5>,
     totals: Sliding<TOTALS>,
     /// When the last audit on request was.
     audited: Option<Tick>,
@@ -59,7 +69,7 @@ pub struct SelfMetrics {
 impl Default for SelfMetrics {
     fn default() -> SelfMetrics {
         SelfMetrics {
-            lateness: Histogram::new(),
+            lateness: Window::new(LATELY),
             totals: Sliding::new(),
             audited: None,
             states: first_of("connections.by_state."),
@@ -75,14 +85,14 @@ fn first_of(group: &str) -> usize {
 }
 
 impl SelfMetrics {
-    /// Takes note of a tick that began `lateness` after it was due.
-    pub fn note_tick(&mut self, lateness: Duration) {
-        self.lateness.record(lateness);
+    /// Takes note of a tick that was due at `due` and begins at `now`.
+    pub fn note_tick(&mut self, now: Tick, due: Tick) {
+        self.lateness.record(now, now - due);
     }
 
-    /// From a tick's due time to its beginning.
-    pub fn lateness(&self) -> &Histogram {
-        &self.lateness
+    /// From a tick's due time to its beginning, in the last minutes.
+    pub fn lateness(&self, now: Tick) -> Summary {
+        self.lateness.summary(now)
     }
 
     /// Writes the figures of this moment. Walks every connection.
@@ -102,8 +112,11 @@ impl SelfMetrics {
         let rise = self.totals.rise();
         let share =
             |part: Total, whole: Total, least| rise.share(part as usize, whole as usize, least);
+        server.connections_error_rate = share(Total::EndedByError, Total::Ended, EVENTS_MIN);
+        server.connections_failure_rate = share(Total::AttemptsFailed, Total::Attempts, EVENTS_MIN);
         server.connections_disconnects_per_min =
             rise.per_second(Total::Ended as usize).map(|ended| 60.0 * ended);
+        server.loop_wakeups_per_s = rise.per_second(Total::Wakeups as usize);
         server.cache_hits = Some(cache.hits as f64);
         server.cache_misses = Some(cache.misses as f64);
         server.cache_hit_rate = share(Total::Hits, Total::Reads, 1);
@@ -115,20 +128,28 @@ impl SelfMetrics {
     }
 
     fn note_totals(&mut self, context: &Context<'_>, process: Process, cache: CacheStatistics) {
+        let stats = context.stats();
         let mut totals = [0; TOTALS];
-        totals[Total::Ended as usize] = context.ledger().row(Resource::Slot).closed;
+        totals[Total::Ended as usize] = stats.ended;
+        totals[Total::EndedByError as usize] = stats.ended_by_error;
+        totals[Total::Attempts as usize] = stats.attempts;
+        totals[Total::AttemptsFailed as usize] = stats.attempts_failed;
         totals[Total::Hits as usize] = cache.hits;
         totals[Total::Reads as usize] = cache.hits + cache.misses;
+        totals[Total::Wakeups as usize] = stats.wakeups;
         totals[Total::CpuMicros as usize] =
             process.cpu_time.map_or(0, |time| time.as_micros() as u64);
         self.totals.note(context.now().since_origin(), totals);
     }
 
     fn fill_loop(&self, server: &mut Server, context: &Context<'_>) {
-        let lateness = &self.lateness;
         server.loop_turns = count(context.stats().turns);
-        server.loop_lateness_ms_p99 = lateness.quantile(0.99).map(milliseconds);
-        server.loop_lateness_ms_max = (lateness.count() > 0).then(|| milliseconds(lateness.max()));
+        let lateness = self.lateness(context.now());
+        server.loop_lateness_ms_p99 = lateness.p99.map(milliseconds);
+        server.loop_lateness_ms_max = lateness.max.map(milliseconds);
+        let busy = context.measured().busy();
+        server.loop_busy_ms_p99 = busy.p99.map(milliseconds);
+        server.loop_busy_ms_max = busy.max.map(milliseconds);
     }
 
     /// Everything in the table is active; what is over and not yet released is so as DISCONNECTED.
@@ -146,6 +167,10 @@ impl SelfMetrics {
         set(server, self.states, states);
         let reasons = CloseReason::ALL.iter().map(|reason| context.stats().closes(*reason));
         set(server, self.reasons, reasons);
+        let lifetimes = context.measured().lifetimes();
+        server.connections_duration_s_mean = lifetimes.mean().map(|mean| mean.as_secs_f64());
+        server.connections_duration_s_p50 = lifetimes.quantile(0.5).map(|p50| p50.as_secs_f64());
+        server.connections_duration_s_p99 = lifetimes.quantile(0.99).map(|p99| p99.as_secs_f64());
     }
 
     /// Answers with all figures; after an audit, if one is asked for.
@@ -229,6 +254,23 @@ fn fill_messages(server: &mut Server, context: &Context<'_>) {
     server.messages_bytes = count(stats.message_bytes_sent);
     server.messages_conflated = count(stats.frames_conflated);
     server.messages_dropped = count(stats.events_dropped);
+    let measured = context.measured();
+    [
+        server.messages_latency_ms_p50,
+        server.messages_latency_ms_p99,
+        server.messages_latency_ms_max,
+    ] = quantiles(measured.latency());
+    [
+        server.messages_round_trip_ms_p50,
+        server.messages_round_trip_ms_p99,
+        server.messages_round_trip_ms_max,
+    ] = quantiles(measured.round_trips());
+    server.queues_bytes = count(measured.queued_bytes() as u64);
+    server.queues_bytes_max = count(measured.queued_bytes_max() as u64);
+}
+
+fn quantiles(Summary { p50, p99, max, .. }: Summary) -> [Figure; 3] {
+    [p50, p99, max].map(|duration| duration.map(milliseconds))
 }
 
 fn fill_tasks(server: &mut Server, context: &Context<'_>) {

@@ -233,9 +233,8 @@ impl<const PARTS: usize> Window<PARTS> {
 
     /// The counts of each bucket, over the parts that show at `now`.
     fn counts(&self, now: Tick) -> impl Iterator<Item = u64> {
-        (0..WINDOW_BUCKETS).map(move |index| {
-            self.shown(now).map(|part| u64::from(part.counts[index])).sum()
-        })
+        (0..WINDOW_BUCKETS)
+            .map(move |index| self.shown(now).map(|part| u64::from(part.counts[index])).sum())
     }
 
     fn shown(&self, now: Tick) -> impl Iterator<Item = &Part> {
@@ -383,7 +382,10 @@ mod tests {
         let mut window = minute();
         window.record(seconds(1), Duration::ZERO);
         let zero = Some(Duration::ZERO);
-        assert_eq!(window.summary(seconds(1)), Summary { count: 1, p50: zero, p99: zero, max: zero });
+        assert_eq!(
+            window.summary(seconds(1)),
+            Summary { count: 1, p50: zero, p99: zero, max: zero }
+        );
     }
 
     proptest! {

@@ -269,6 +269,8 @@ super::snapshot::define_metrics! {
             Counter, Count, "Connections closed because there was no room";
         connections_closed_by_reason_address_full as "connections.closed_by_reason.address_full":
             Counter, Count, "Connections closed because the address had its share";
+        connections_closed_by_reason_unanswered as "connections.closed_by_reason.unanswered":
+            Counter, Count, "Connections closed because an answer did not come in time";
         connections_closed_by_reason_slow_reader as "connections.closed_by_reason.slow_reader":
             Counter, Count, "Connections closed because the peer did not take what was sent";
         connections_closed_by_reason_silent as "connections.closed_by_reason.silent":

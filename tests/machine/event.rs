@@ -143,11 +143,7 @@ impl Event {
         use Event::*;
         matches!(
             self,
-            AnswerComes
-                | PeerEndsAwaiting
-                | PeerResetsAwaiting
-                | AnswerLate
-                | DrainBeginsAwaiting
+            AnswerComes | PeerEndsAwaiting | PeerResetsAwaiting | AnswerLate | DrainBeginsAwaiting
         )
     }
 

@@ -206,7 +206,9 @@ impl World {
             RequestLaterInDrain if phase == Phase::Head => self.send(&LATER[HALF.len()..]),
             AnswerComes => self.answer(),
             PeerEnds | PeerEndsOwed | PeerEndsAwaiting => self.wire.end(self.client),
-            PeerResets | PeerResetsAwaiting => self.wire.fail(self.client, ErrorKind::ConnectionReset),
+            PeerResets | PeerResetsAwaiting => {
+                self.wire.fail(self.client, ErrorKind::ConnectionReset)
+            }
             SocketFails => self.wire.fail(self.client, ErrorKind::TimedOut),
             AllSent | LastSent => self.take_all(),
             NextWaits => {

@@ -298,7 +298,10 @@ mod tests {
     fn there_are_no_more_frames_than_the_bound_and_one_that_is_let_go_makes_room() {
         let mut pool = pool(2, 2);
         let (held, let_go) = (encode(&mut pool, b"1").unwrap(), encode(&mut pool, b"2").unwrap());
-        assert_eq!(pool.encode(Kind::Text, None, |_| panic!("for nothing")).unwrap_err(), NoFrame::Full);
+        assert_eq!(
+            pool.encode(Kind::Text, None, |_| panic!("for nothing")).unwrap_err(),
+            NoFrame::Full
+        );
         drop(let_go);
         assert_eq!(encode(&mut pool, b"3").unwrap().as_slice(), b"\x81\x013");
         assert_eq!(held.as_slice(), b"\x81\x011");

@@ -118,13 +118,7 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
         self.refuse_in_form(slot, reason, error, awaited.is_head);
     }
 
-    fn refuse_in_form(
-        &mut self,
-        slot: Slot,
-        reason: CloseReason,
-        error: HeadError,
-        is_head: bool,
-    ) {
+    fn refuse_in_form(&mut self, slot: Slot, reason: CloseReason, error: HeadError, is_head: bool) {
         self.core.stats.count_attempt(reason != CloseReason::Shutdown);
         let mut response = Response::text(error.status, error.reason);
         if error.status == 426 {
@@ -213,9 +207,11 @@ pub(in crate::engine) const NO_SHARE: HeadError =
     HeadError { status: 503, reason: "too many connections from your address; try again" };
 
 /// The refusal of what a drain leaves no time for.
-pub(in crate::engine) const DRAINING: HeadError = HeadError { status: 503, reason: "the server is stopping" };
+pub(in crate::engine) const DRAINING: HeadError =
+    HeadError { status: 503, reason: "the server is stopping" };
 
-const UNANSWERED: HeadError = HeadError { status: 503, reason: "no answer came in time; try again" };
+const UNANSWERED: HeadError =
+    HeadError { status: 503, reason: "no answer came in time; try again" };
 
 pub(super) const SLOW_HEAD: HeadError =
     HeadError { status: 408, reason: "the request head took too long" };
