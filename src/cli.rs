@@ -1,13 +1,19 @@
-//! The command line and the environment: words in, a checked command out.
+//! The command line, the environment and the file: words in, a checked command out.
 //!
-//! Flags beat the environment, which beats the defaults. Every mistake is one plain sentence that
-//! names the option; the caller prints it and exits with 2.
+//! Flags beat the environment, which beats the file, which beats the defaults; what is a list is
+//! replaced whole. Every mistake is one plain sentence that names the option, or the file, the line
+//! and the key; the caller prints it and exits with 2.
 
 use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use lexopt::prelude::*;
 
-use crate::config::{Config, Listen, parse_duration};
+use crate::config::{
+    Config, Draft, Listen, PATH_DEFAULT, parse_duration, parse_level, read_into, text_of,
+};
 
 /// What `--help` prints.
 pub const HELP: &str = "\
@@ -15,8 +21,11 @@ vitald - a live view of this host's vital signs
 
 Usage: vitald [OPTIONS]          serve the dashboard (the default)
        vitald once [--pretty]    print one snapshot as JSON and exit
+       vitald check              check the configuration, print it complete as TOML and exit
 
 Options:
+  -c, --config FILE        the configuration; what is set there, options and variables override
+                           [env VITALD_CONFIG] [default /etc/vitald/vitald.toml if it is there]
   -l, --listen ADDR        host:port, [v6]:port or unix:/path; may be given several times
                            [env VITALD_LISTEN, separated by commas] [default 127.0.0.1:8485]
   -i, --interval DURATION  sampling interval, 100ms to 1h [env VITALD_INTERVAL] [default 1s]
@@ -41,94 +50,232 @@ pub enum Command {
         /// Whether it is indented.
         pretty: bool,
     },
+    /// The configuration in force to standard output.
+    Check(Config),
     /// Print the help.
     Help,
     /// Print the version.
     Version,
 }
 
-/// Reads the arguments (the first is the program's name) with `environment` behind them.
+/// Reads the arguments (the first is the program's name) with `environment` behind them, and
+/// behind that the configuration file, whose bytes `files` gives
+/// ([`read_file`](crate::config::read_file) in the binary).
 ///
 /// # Errors
-/// One sentence that names the option or the variable.
+/// One sentence that names the option, the variable, or the file with the line and the key.
 pub fn parse(
     arguments: impl IntoIterator<Item = OsString>,
     environment: impl Fn(&str) -> Option<OsString>,
+    files: impl Fn(&Path) -> io::Result<Vec<u8>>,
 ) -> Result<Command, String> {
     // A sentence quotes what was said; a line end or an escape sequence in that stays out of the
     // terminal and of the log.
-    command(arguments, environment).map_err(|sentence| visible(&sentence))
+    command(arguments, environment, files).map_err(|sentence| visible(&sentence))
 }
 
 fn command(
     arguments: impl IntoIterator<Item = OsString>,
     environment: impl Fn(&str) -> Option<OsString>,
+    files: impl Fn(&Path) -> io::Result<Vec<u8>>,
 ) -> Result<Command, String> {
-    let mut config = from_environment(environment)?;
-    let mut parser = lexopt::Parser::from_iter(arguments);
-    let (mut listen, mut once, mut pretty) = (Vec::new(), false, false);
-    while let Some(argument) = parser.next().map_err(sentence)? {
-        match argument {
-            Short('h') | Long("help") => return Ok(Command::Help),
-            Short('V') | Long("version") => return Ok(Command::Version),
-            Short('l') | Long("listen") => {
-                listen.push(named("--listen", Listen::parse(&text(&mut parser)?))?);
-            }
-            Short('i') | Long("interval") => {
-                config.interval = named("--interval", parse_duration(&text(&mut parser)?))?;
-            }
-            Long("no-auth") => config.no_auth = true,
-            Long("allow-host") => config.allow_hosts.push(text(&mut parser)?),
-            Long("allow-origin") => config.allow_origins.push(text(&mut parser)?),
-            Long("max-connections") => {
-                let count = text(&mut parser)?;
-                let error = format!("\"{count}\" is not a number");
-                config.connections_max = named("--max-connections", count.parse().or(Err(error)))?;
-            }
-            Long("log-level") => {
-                config.log_level = named("--log-level", parse_level(&text(&mut parser)?))?;
-            }
-            Long("pretty") => pretty = true,
-            Value(word) if word == "once" && !once => once = true,
-            argument => return Err(sentence(argument.unexpected())),
-        }
+    let flags = match Flags::parse(arguments)? {
+        Asked::Flags(flags) => flags,
+        Asked::Other(command) => return Ok(command),
+    };
+    let word = flags.word;
+    let mut draft = Draft::default();
+    read_configured(&mut draft, flags.config.as_deref(), &environment, files)?;
+    read_environment(&mut draft, environment)?;
+    let pretty = flags.pretty;
+    flags.put_into(&mut draft);
+    // What is not served needs no permission to be.
+    if word != Word::Once {
+        draft.check_access()?;
     }
-    if pretty && !once {
-        return Err("--pretty goes with once".to_owned());
-    }
-    if !listen.is_empty() {
-        config.listen = listen;
-    }
-    config.check()?;
-    Ok(if once { Command::Once { config, pretty } } else { Command::Serve(config) })
+    let config = draft.finish()?;
+    Ok(match word {
+        Word::Serve => Command::Serve(config),
+        Word::Once => Command::Once { config, pretty },
+        Word::Check => Command::Check(config),
+    })
 }
 
-fn from_environment(variable: impl Fn(&str) -> Option<OsString>) -> Result<Config, String> {
+/// The word that says what to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Word {
+    Serve,
+    Once,
+    Check,
+}
+
+/// What the arguments say.
+struct Flags {
+    word: Word,
+    pretty: bool,
+    config: Option<PathBuf>,
+    listen: Vec<Listen>,
+    interval: Option<Duration>,
+    no_auth: bool,
+    allow_hosts: Vec<String>,
+    allow_origins: Vec<String>,
+    connections_max: Option<usize>,
+    log_level: Option<log::LevelFilter>,
+}
+
+/// What the arguments ask for.
+enum Asked {
+    Flags(Flags),
+    /// What needs no configuration.
+    Other(Command),
+}
+
+impl Flags {
+    fn none() -> Flags {
+        Flags {
+            word: Word::Serve,
+            pretty: false,
+            config: None,
+            listen: Vec::new(),
+            interval: None,
+            no_auth: false,
+            allow_hosts: Vec::new(),
+            allow_origins: Vec::new(),
+            connections_max: None,
+            log_level: None,
+        }
+    }
+
+    fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Asked, String> {
+        let mut flags = Flags::none();
+        let mut parser = lexopt::Parser::from_iter(arguments);
+        while let Some(argument) = parser.next().map_err(sentence)? {
+            match argument {
+                Short('h') | Long("help") => return Ok(Asked::Other(Command::Help)),
+                Short('V') | Long("version") => return Ok(Asked::Other(Command::Version)),
+                Short('c') | Long("config") => {
+                    flags.config = Some(parser.value().map_err(sentence)?.into());
+                }
+                Short('l') | Long("listen") => {
+                    flags.listen.push(named("--listen", Listen::parse(&text(&mut parser)?))?);
+                }
+                Short('i') | Long("interval") => {
+                    let interval = parse_duration(&text(&mut parser)?);
+                    flags.interval = Some(named("--interval", interval)?);
+                }
+                Long("no-auth") => flags.no_auth = true,
+                Long("allow-host") => flags.allow_hosts.push(text(&mut parser)?),
+                Long("allow-origin") => flags.allow_origins.push(text(&mut parser)?),
+                Long("max-connections") => {
+                    let count = text(&mut parser)?;
+                    let error = format!("\"{count}\" is not a number");
+                    let count = count.parse().or(Err(error));
+                    flags.connections_max = Some(named("--max-connections", count)?);
+                }
+                Long("log-level") => {
+                    let level = parse_level(&text(&mut parser)?);
+                    flags.log_level = Some(named("--log-level", level)?);
+                }
+                Long("pretty") => flags.pretty = true,
+                Value(word) if word == "once" && flags.word == Word::Serve => {
+                    flags.word = Word::Once;
+                }
+                Value(word) if word == "check" && flags.word == Word::Serve => {
+                    flags.word = Word::Check;
+                }
+                argument => return Err(sentence(argument.unexpected())),
+            }
+        }
+        if flags.pretty && flags.word != Word::Once {
+            return Err("--pretty goes with once".to_owned());
+        }
+        Ok(Asked::Flags(flags))
+    }
+
+    fn put_into(self, draft: &mut Draft) {
+        put_list(draft, "listen", "--listen", self.listen, |config| &mut config.listen);
+        put(draft, "interval", "--interval", self.interval, |config| &mut config.interval);
+        put_list(draft, "allow_host", "--allow-host", self.allow_hosts, |config| {
+            &mut config.allow_hosts
+        });
+        put_list(draft, "allow_origin", "--allow-origin", self.allow_origins, |config| {
+            &mut config.allow_origins
+        });
+        put(draft, "max_connections", "--max-connections", self.connections_max, |config| {
+            &mut config.connections_max
+        });
+        put(draft, "log_level", "--log-level", self.log_level, |config| &mut config.log_level);
+        put(draft, "no_auth", "--no-auth", self.no_auth.then_some(true), |config| {
+            &mut config.no_auth
+        });
+    }
+}
+
+fn put<T>(
+    draft: &mut Draft,
+    key: &str,
+    place: &str,
+    value: Option<T>,
+    slot: fn(&mut Config) -> &mut T,
+) {
+    if let Some(value) = value {
+        *slot(&mut draft.config) = value;
+        draft.note(key, place);
+    }
+}
+
+fn put_list<T>(
+    draft: &mut Draft,
+    key: &str,
+    place: &str,
+    list: Vec<T>,
+    slot: fn(&mut Config) -> &mut Vec<T>,
+) {
+    put(draft, key, place, Some(list).filter(|list| !list.is_empty()), slot);
+}
+
+/// Reads the file that is named by the option, else by the variable, else by default.
+fn read_configured(
+    draft: &mut Draft,
+    option: Option<&Path>,
+    variable: impl Fn(&str) -> Option<OsString>,
+    files: impl Fn(&Path) -> io::Result<Vec<u8>>,
+) -> Result<(), String> {
+    let variable = variable("VITALD_CONFIG").filter(|value| !value.is_empty()).map(PathBuf::from);
+    let (path, place) = match (option, &variable) {
+        (Some(path), _) => (path, "--config: "),
+        (None, Some(path)) => (path.as_path(), "VITALD_CONFIG: "),
+        (None, None) => (Path::new(PATH_DEFAULT), ""),
+    };
+    let text = text_of(path, !place.is_empty(), files(path));
+    match text.map_err(|sentence| format!("{place}{sentence}"))? {
+        Some(text) => read_into(draft, path, &text),
+        None => Ok(()),
+    }
+}
+
+fn read_environment(
+    draft: &mut Draft,
+    variable: impl Fn(&str) -> Option<OsString>,
+) -> Result<(), String> {
     let value = |name: &str| -> Result<Option<String>, String> {
         let value = variable(name).filter(|value| !value.is_empty()).map(OsString::into_string);
         value.transpose().map_err(|_| format!("{name}: the value is not UTF-8"))
     };
-    let mut config = Config::default();
     if let Some(addresses) = value("VITALD_LISTEN")? {
         let addresses = addresses.split(',').map(|address| Listen::parse(address.trim()));
-        config.listen = named("VITALD_LISTEN", addresses.collect())?;
+        draft.config.listen = named("VITALD_LISTEN", addresses.collect())?;
+        draft.note("listen", "VITALD_LISTEN");
     }
     if let Some(interval) = value("VITALD_INTERVAL")? {
-        config.interval = named("VITALD_INTERVAL", parse_duration(&interval))?;
+        draft.config.interval = named("VITALD_INTERVAL", parse_duration(&interval))?;
+        draft.note("interval", "VITALD_INTERVAL");
     }
     if let Some(level) = value("VITALD_LOG")? {
-        config.log_level = named("VITALD_LOG", parse_level(&level))?;
+        draft.config.log_level = named("VITALD_LOG", parse_level(&level))?;
+        draft.note("log_level", "VITALD_LOG");
     }
-    Ok(config)
-}
-
-fn parse_level(text: &str) -> Result<log::LevelFilter, String> {
-    match text {
-        "error" | "warn" | "info" | "debug" | "trace" => {
-            text.parse().map_err(|_| "not a level".to_owned())
-        }
-        _ => Err(format!("\"{text}\" is not a level: write error, warn, info, debug or trace")),
-    }
+    Ok(())
 }
 
 fn text(parser: &mut lexopt::Parser) -> Result<String, String> {
@@ -154,11 +301,15 @@ fn sentence(error: lexopt::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
+
+    /// No file is there.
+    fn absent(_: &Path) -> io::Result<Vec<u8>> {
+        Err(io::ErrorKind::NotFound.into())
+    }
 
     fn parse_words(words: &[&str]) -> Result<Command, String> {
         let words = ["vitald"].iter().chain(words).map(OsString::from);
-        parse(words, |_| None)
+        parse(words, |_| None, absent)
     }
 
     fn served(command: Result<Command, String>) -> Config {
@@ -189,10 +340,10 @@ mod tests {
                 _ => return None,
             }))
         };
-        let config = served(parse(["vitald".into()], environment));
+        let config = served(parse(["vitald".into()], environment, absent));
         assert_eq!((config.listen.len(), config.interval), (2, Duration::from_secs(5)));
         let words = ["vitald", "-l", "127.0.0.1:3", "-i", "2s"].map(OsString::from);
-        let config = served(parse(words, environment));
+        let config = served(parse(words, environment, absent));
         assert_eq!((config.listen.len(), config.interval), (1, Duration::from_secs(2)));
     }
 
@@ -203,7 +354,7 @@ mod tests {
             (&["-l", "nowhere"], "--listen: \"nowhere\" is not an address"),
             (&["-l"], "'-l'"),
             (&["-i", "soon"], "--interval: \"soon\" is not a duration"),
-            (&["-i", "1ms"], "interval is 1ms"),
+            (&["-i", "1ms"], "--interval: 1ms is out of range"),
             (&["--log-level", "loud"], "--log-level: \"loud\" is not a level"),
             (&["--max-connections", "many"], "--max-connections: \"many\" is not a number"),
             (&["serve"], "serve"),

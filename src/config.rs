@@ -1,20 +1,42 @@
 //! What the operator has said, checked.
 //!
 //! A [`Config`] is plain data with defaults; [`Config::check`] says in one sentence what is wrong
-//! with it. Where values come from (flags, environment) is `cli`'s business.
+//! with it, and [`Config::to_toml`] writes it as the file that says the same. `file` reads that
+//! file into a `Draft`, which knows where each value was said; flags and the environment are
+//! `cli`'s business. May import: the engine's addresses.
+
+mod draft;
+mod duration;
+mod file;
+mod printed;
+mod section;
 
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::engine::net::ListenAddress;
+pub(crate) use draft::Draft;
+pub use duration::{duration_text, parse_duration};
+pub use file::{FILE_BYTES_MAX, PATH_DEFAULT, read_file};
+pub(crate) use file::{read_into, text_of};
 
 /// Shortest sampling interval: below it, counters of 10 ms resolution give no meaningful rates.
 pub const INTERVAL_MIN: Duration = Duration::from_millis(100);
 
 /// Longest sampling interval.
 pub const INTERVAL_MAX: Duration = Duration::from_secs(3600);
+
+/// How many series the history may keep. One would do to be read by one alert; beyond the last,
+/// a day of history is more than 50 MiB.
+pub const SERIES: RangeInclusive<usize> = 1..=1024;
+
+/// How often the history may be written to its file: more often would wear out the flash memory of
+/// a small board, more seldom would lose most of an hour's samples with the power.
+pub const WRITE_EVERY: RangeInclusive<Duration> =
+    Duration::from_secs(60)..=Duration::from_secs(3600);
 
 /// An address as an operator writes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,23 +101,96 @@ impl fmt::Display for Listen {
     }
 }
 
-/// Everything that can be set.
+/// Reads the name of a level as operators write it.
+///
+/// # Errors
+/// A sentence that says which names there are.
+pub fn parse_level(text: &str) -> Result<log::LevelFilter, String> {
+    match text {
+        "error" | "warn" | "info" | "debug" | "trace" => {
+            text.parse().map_err(|_| "not a level".to_owned())
+        }
+        _ => Err(format!("\"{text}\" is not a level: write error, warn, info, debug or trace")),
+    }
+}
+
+/// Who is shown the command lines of processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommandLines {
+    /// Everybody who may connect.
+    Always,
+    /// Viewers that have shown a token, and the peers of a Unix socket.
+    Authenticated,
+    /// Nobody: names alone.
+    Never,
+}
+
+impl CommandLines {
+    const ALL: [CommandLines; 3] =
+        [CommandLines::Always, CommandLines::Authenticated, CommandLines::Never];
+
+    /// The word that stands for it in the file.
+    pub fn name(self) -> &'static str {
+        match self {
+            CommandLines::Always => "always",
+            CommandLines::Authenticated => "authenticated",
+            CommandLines::Never => "never",
+        }
+    }
+
+    /// Reads that word.
+    ///
+    /// # Errors
+    /// A sentence that says which words there are.
+    pub fn parse(text: &str) -> Result<CommandLines, String> {
+        CommandLines::ALL.into_iter().find(|each| each.name() == text).ok_or_else(|| {
+            format!("\"{text}\" is not a choice: write \"always\", \"authenticated\" or \"never\"")
+        })
+    }
+}
+
+/// What is remembered, and where: `[history]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistorySettings {
+    /// Series kept at most; within [`SERIES`].
+    pub series: usize,
+    /// The file that keeps the history across restarts; an absolute path.
+    pub path: Option<PathBuf>,
+    /// How often that file is written; within [`WRITE_EVERY`].
+    pub write_every: Duration,
+}
+
+/// What is shown of processes: `[processes]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProcessSettings {
+    /// Who is shown command lines, which can hold secrets.
+    pub commands: CommandLines,
+}
+
+/// Everything that can be set. Durations count to the microsecond.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Where to listen.
     pub listen: Vec<Listen>,
-    /// The base sampling interval.
+    /// The base sampling interval; [`INTERVAL_MIN`] to [`INTERVAL_MAX`].
     pub interval: Duration,
+    /// The sampling interval while nobody watches; from the base interval to [`INTERVAL_MAX`].
+    /// Without one, the base interval always.
+    pub sample_when_idle: Option<Duration>,
     /// Serve addresses beyond loopback although nobody is asked for a token.
     pub no_auth: bool,
-    /// Connections of every kind at a time.
+    /// Connections of every kind at a time; 1 to 1,000,000.
     pub connections_max: usize,
     /// Host names by which requests may address this server, besides its own.
     pub allow_hosts: Vec<String>,
     /// Origins of foreign pages that may open a WebSocket.
     pub allow_origins: Vec<String>,
-    /// What is logged.
+    /// What is logged: error to trace.
     pub log_level: log::LevelFilter,
+    /// What is remembered.
+    pub history: HistorySettings,
+    /// What is shown of processes.
+    pub processes: ProcessSettings,
 }
 
 impl Default for Config {
@@ -103,34 +198,50 @@ impl Default for Config {
         Config {
             listen: vec![Listen::Tcp("127.0.0.1:8485".to_owned())],
             interval: Duration::from_secs(1),
+            sample_when_idle: None,
             no_auth: false,
             connections_max: 256,
             allow_hosts: Vec::new(),
             allow_origins: Vec::new(),
             log_level: log::LevelFilter::Info,
+            history: HistorySettings { series: 96, path: None, write_every: *WRITE_EVERY.start() },
+            processes: ProcessSettings { commands: CommandLines::Authenticated },
         }
     }
+}
+
+/// A value that cannot be served.
+struct Fault {
+    /// The key, as messages name it: `interval`, `[history] series`.
+    key: &'static str,
+    sentence: String,
 }
 
 impl Config {
     /// Whether the values can be served, or a sentence that names the one that cannot.
     pub fn check(&self) -> Result<(), String> {
+        self.check_values().map_err(|fault| format!("{}: {}", fault.key, fault.sentence))
+    }
+
+    fn check_values(&self) -> Result<(), Fault> {
+        let fault = |key, sentence| Err(Fault { key, sentence });
         if self.listen.is_empty() {
-            return Err("there is no address to listen on".to_owned());
+            return fault("listen", "there is no address: write one at least".to_owned());
         }
-        if !(INTERVAL_MIN..=INTERVAL_MAX).contains(&self.interval) {
-            return Err(format!(
-                "interval is {:?}: it must be between 100ms and 1h",
-                self.interval
-            ));
+        check_duration("interval", self.interval, INTERVAL_MIN..=INTERVAL_MAX)?;
+        if let Some(idle) = self.sample_when_idle {
+            check_duration("sample_when_idle", idle, self.interval..=INTERVAL_MAX)?;
         }
-        if self.connections_max == 0 || self.connections_max > 1_000_000 {
-            return Err(format!(
-                "max-connections is {}: it must be between 1 and 1000000",
-                self.connections_max
-            ));
+        check_count("max_connections", self.connections_max, 1..=1_000_000)?;
+        check_count("[history] series", self.history.series, SERIES)?;
+        check_duration("[history] write_every", self.history.write_every, WRITE_EVERY)?;
+        match &self.history.path {
+            Some(path) if !path.is_absolute() => fault(
+                "[history] path",
+                format!("\"{}\" is not absolute: begin it with /", path.display()),
+            ),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Whether `address` may be served as things are set, or a sentence that says what to do.
@@ -145,29 +256,24 @@ impl Config {
     }
 }
 
-/// Reads a duration as people write it: `500ms`, `1s`, `2m`, `1h`, `1.5s`.
-///
-/// # Errors
-/// A sentence that says what a duration looks like.
-pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let unit_at = text.find(|letter: char| letter.is_ascii_alphabetic()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(unit_at);
-    let unit_seconds = match unit {
-        "ms" => 0.001,
-        "s" => 1.0,
-        "m" | "min" => 60.0,
-        "h" => 3600.0,
-        _ => f64::NAN,
-    };
-    let is_plain = number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    let seconds = number.parse::<f64>().unwrap_or(f64::NAN) * unit_seconds;
-    match Duration::try_from_secs_f64(seconds) {
-        // To the nearest microsecond, so that 0.1 s is 100 ms.
-        Ok(duration) if is_plain => {
-            Ok(Duration::from_micros((duration.as_nanos() as f64 / 1000.0).round() as u64))
-        }
-        _ => Err(format!("\"{text}\" is not a duration: write 500ms, 1s, 2m or 1h")),
+fn check_duration(
+    key: &'static str,
+    duration: Duration,
+    range: RangeInclusive<Duration>,
+) -> Result<(), Fault> {
+    if range.contains(&duration) {
+        return Ok(());
     }
+    let [it, first, last] = [duration, *range.start(), *range.end()].map(duration_text);
+    Err(Fault { key, sentence: format!("{it} is out of range: write {first} to {last}") })
+}
+
+fn check_count(key: &'static str, count: usize, range: RangeInclusive<usize>) -> Result<(), Fault> {
+    if range.contains(&count) {
+        return Ok(());
+    }
+    let (first, last) = (range.start(), range.end());
+    Err(Fault { key, sentence: format!("{count} is out of range: write {first} to {last}") })
 }
 
 #[cfg(test)]
@@ -197,24 +303,12 @@ mod tests {
     }
 
     #[test]
-    fn durations_are_read_as_they_are_written() {
-        for (text, milliseconds) in
-            [("100ms", 100), ("1s", 1000), ("1.5s", 1500), ("2m", 120_000), ("1h", 3_600_000)]
-        {
-            assert_eq!(parse_duration(text), Ok(Duration::from_millis(milliseconds)), "{text}");
-        }
-        for text in ["", "1", "s", "-1s", "1d", "1 s", "infs", "1e3s", "nan s"] {
-            assert!(parse_duration(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
     fn values_out_of_range_are_named() {
         let config = |interval| Config { interval, ..Config::default() };
         assert!(config(Duration::from_millis(100)).check().is_ok());
         assert!(config(Duration::from_millis(99)).check().unwrap_err().contains("interval"));
         let config = Config { connections_max: 0, ..Config::default() };
-        assert!(config.check().unwrap_err().contains("max-connections"));
+        assert!(config.check().unwrap_err().contains("max_connections"));
     }
 
     #[test]

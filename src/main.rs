@@ -14,7 +14,7 @@ use signal_hook::{flag, low_level::pipe};
 use vitald::app::protocol::{DEFAULT_SUBSCRIPTION, Metrics};
 use vitald::app::unix_ms;
 use vitald::cli::{self, Command};
-use vitald::config::Config;
+use vitald::config::{Config, read_file};
 use vitald::engine::clock::{Clock, Monotonic};
 use vitald::metrics::MetricsService;
 use vitald::metrics::selection::Selection;
@@ -27,7 +27,7 @@ const COULD_NOT_RUN: u8 = 1;
 const WRONG_USE: u8 = 2;
 
 fn main() -> ExitCode {
-    let command = match cli::parse(env::args_os(), |name| env::var_os(name)) {
+    let command = match cli::parse(env::args_os(), |name| env::var_os(name), read_file) {
         Ok(command) => command,
         Err(sentence) => return fail(&sentence, WRONG_USE),
     };
@@ -35,6 +35,7 @@ fn main() -> ExitCode {
         Command::Help => print(cli::HELP),
         Command::Version => print(concat!("vitald ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Once { config, pretty } => once(&config, pretty),
+        Command::Check(config) => print(&config.to_toml()),
         Command::Serve(config) => serve(&config),
     };
     match result {

@@ -39,6 +39,11 @@ fn the_config_target_holds() {
     fuzz("config", targets::config::run, &CONFIG);
 }
 
+#[test]
+fn the_file_target_holds() {
+    fuzz("file", targets::file::run, &FILE);
+}
+
 /// What chance alone does not write.
 struct Language {
     words: &'static [&'static [u8]],
@@ -124,8 +129,43 @@ const CONFIG: Language = Language {
         b"--allow-host=\x1b",
         b"--no-auth\0",
         b"\xc2\x9b",
+        b"--config=f\0",
+        b"VITALD_CONFIG=f\0",
+        b"check\0",
+        b"#\ninterval = \"2s\"\nno_auth = true\0",
     ],
     joints: b"\0=,",
+};
+
+const FILE: Language = Language {
+    words: &[
+        b"listen = \"127.0.0.1:1\"\n",
+        b"listen = [\"unix:/x\", \"[::1]:1\"]\n",
+        b"interval = \"1.5s\"\n",
+        b"sample_when_idle = \"1h\"\n",
+        b"max_connections = 0x_ff\n",
+        b"max_connections = 1_000\n",
+        b"log_level = 'trace'\n",
+        b"no_auth = true\n",
+        b"allow_host = [\"\\u0007\", \"\"]\n",
+        b"allow_origin = \"\"\"\n\"\"\"\n",
+        b"[history]\n",
+        b"series = 1024\n",
+        b"path = '/x'\n",
+        b"write_every = \"1h\"\n",
+        b"[processes]\n",
+        b"[[history]]\n",
+        b"commands = \"never\"\n",
+        b"history.series = 1\n",
+        b"history = { series = 2 }\n",
+        b"1979-05-27T07:32:00Z",
+        b"99999999999999999999",
+        b"\xef\xbb\xbf",
+        b"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[",
+        b"\"",
+        b"\r\n",
+    ],
+    joints: b"\n=",
 };
 
 fn fuzz(name: &str, target: fn(&[u8]), language: &Language) {

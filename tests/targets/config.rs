@@ -1,8 +1,11 @@
 //! The command line and the environment: words separated by NUL, as in `/proc/self/cmdline`; one
-//! that begins with `VITALD_` and has a `=` is a variable.
+//! that begins with `VITALD_` and has a `=` is a variable. Behind them stands the file of the last
+//! word that begins with `#`.
 
 use std::ffi::{OsStr, OsString};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use vitald::Config;
 use vitald::cli::{self, Command};
@@ -11,7 +14,12 @@ use vitald::engine::limits::Limits;
 
 pub fn run(data: &[u8]) {
     let (mut words, mut variables) = (vec![OsString::from("vitald")], Vec::new());
+    let mut file = None;
     for word in data.split(|&byte| byte == 0).filter(|word| !word.is_empty()) {
+        if word.starts_with(b"#") {
+            file = Some(word);
+            continue;
+        }
         let equals = word.iter().position(|&byte| byte == b'=');
         match equals.filter(|_| word.starts_with(b"VITALD_")) {
             Some(at) => variables.push((OsStr::from_bytes(&word[..at]), &word[at + 1..])),
@@ -22,8 +30,16 @@ pub fn run(data: &[u8]) {
         let variable = variables.iter().find(|variable| variable.0 == name);
         variable.map(|variable| OsStr::from_bytes(variable.1).to_owned())
     };
-    match cli::parse(words, environment) {
-        Ok(Command::Serve(config) | Command::Once { config, .. }) => check_accepted(&config),
+    let files = |_: &Path| file.map(<[u8]>::to_vec).ok_or(io::ErrorKind::NotFound.into());
+    check(cli::parse(words, environment, files));
+}
+
+/// What is said is accepted or refused, and either as promised.
+pub fn check(result: Result<Command, String>) {
+    match result {
+        Ok(Command::Serve(config) | Command::Once { config, .. } | Command::Check(config)) => {
+            check_accepted(&config);
+        }
         Ok(Command::Help | Command::Version) => {}
         Err(sentence) => {
             assert!(!sentence.is_empty(), "an error says something");
@@ -32,13 +48,38 @@ pub fn run(data: &[u8]) {
     }
 }
 
-/// What is accepted can be served, and written back as arguments it is the same again.
+/// What is accepted can be served, and written back as a file and as arguments it is the same again.
 fn check_accepted(config: &Config) {
     assert_eq!(config.check(), Ok(()));
     let limits = Limits { connections_max: config.connections_max, ..Limits::default() };
     assert_eq!(limits.check(), Ok(()));
     assert!(limits.memory_ceiling() > config.connections_max);
-    let mut words = vec![OsString::from("vitald")];
+    // What is only asked for once need not be allowed to be served.
+    let text = config.to_toml();
+    let written = |_: &Path| Ok(text.clone().into_bytes());
+    let words = |words: &[&str]| words.iter().map(OsString::from).collect::<Vec<_>>();
+    assert_eq!(
+        cli::parse(words(&["vitald", "once", "-cf"]), |_| None, written),
+        Ok(Command::Once { config: config.clone(), pretty: false }),
+        "{text}"
+    );
+    let defaults = Config::default();
+    let by_options = Config {
+        sample_when_idle: defaults.sample_when_idle,
+        history: defaults.history,
+        processes: defaults.processes,
+        ..config.clone()
+    };
+    assert_eq!(
+        cli::parse(arguments(&by_options), |_| None, |_| Err(io::ErrorKind::NotFound.into())),
+        Ok(Command::Once { config: by_options.clone(), pretty: false }),
+        "{by_options:?}"
+    );
+}
+
+/// The arguments that say the same, as far as there are options for it.
+fn arguments(config: &Config) -> Vec<OsString> {
+    let mut words = vec![OsString::from("vitald"), OsString::from("once")];
     let mut option = |name: &str, value: &str| words.push(format!("--{name}={value}").into());
     for listen in &config.listen {
         option("listen", &listen.to_string());
@@ -57,9 +98,5 @@ fn check_accepted(config: &Config) {
     if config.no_auth {
         words.push("--no-auth".into());
     }
-    assert_eq!(
-        cli::parse(words.clone(), |_| None),
-        Ok(Command::Serve(config.clone())),
-        "{words:?}"
-    );
+    words
 }

@@ -6,6 +6,7 @@
 #![allow(dead_code, reason = "each driver uses its own part")]
 
 pub mod config;
+pub mod file;
 pub mod head;
 pub mod message;
 pub mod peer;

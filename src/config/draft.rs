@@ -1,0 +1,66 @@
+//! A configuration in the making.
+//!
+//! Owns the values so far, and where each was said, so that what is found wrong in the end names
+//! the file's line or the option that the operator has to change.
+
+use std::net::SocketAddr;
+
+use super::section::{Item, Section};
+use super::{Config, Listen};
+
+/// Values and their places.
+#[derive(Default)]
+pub(crate) struct Draft {
+    /// The values.
+    pub(crate) config: Config,
+    /// A key as messages name it, and where it was said; the last one counts.
+    said: Vec<(String, String)>,
+}
+
+impl Draft {
+    /// Notes that `key` has been set at `place`: an option, a variable, or a line of the file.
+    pub(crate) fn note(&mut self, key: impl Into<String>, place: impl Into<String>) {
+        self.said.push((key.into(), place.into()));
+    }
+
+    /// Sets the `slot` to what `read` makes of `key`, if the file has it.
+    pub(crate) fn take<'f, T>(
+        &mut self,
+        section: &mut Section<'f>,
+        key: &'static str,
+        read: fn(&Item<'f>) -> Result<T, String>,
+        slot: fn(&mut Config) -> &mut T,
+    ) -> Result<(), String> {
+        if let Some(item) = section.take(key) {
+            *slot(&mut self.config) = read(&item)?;
+            self.note(item.name(), item.place());
+        }
+        Ok(())
+    }
+
+    /// The values, if they can be served.
+    pub(crate) fn finish(self) -> Result<Config, String> {
+        match self.config.check_values() {
+            Ok(()) => Ok(self.config),
+            Err(fault) => Err(format!("{}: {}", self.place_of(fault.key), fault.sentence)),
+        }
+    }
+
+    /// Whether the addresses that need no resolver may be served; `Server::bind` checks the rest.
+    pub(crate) fn check_access(&self) -> Result<(), String> {
+        for listen in &self.config.listen {
+            if let Listen::Tcp(text) = listen
+                && let Ok(address) = text.parse::<SocketAddr>()
+            {
+                let allowed = self.config.check_access(&address);
+                allowed.map_err(|sentence| format!("{}: {sentence}", self.place_of("listen")))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn place_of<'s>(&'s self, key: &'s str) -> &'s str {
+        let said = self.said.iter().rev().find(|said| said.0 == key);
+        said.map_or(key, |said| &said.1)
+    }
+}

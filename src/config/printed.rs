@@ -1,0 +1,133 @@
+//! A configuration written as the file that says the same.
+//!
+//! Promises: every key is there with the value in force, or commented out where there is none, and
+//! what is written reads back as the same configuration. `examples/vitald.toml` is what the
+//! defaults look like. Secrets are never written. May import: nothing beyond `config`.
+
+use std::fmt::Write;
+
+use super::{Config, duration_text};
+
+impl Config {
+    /// The file that says the same, with what each key means. Paths must be UTF-8, and the level a
+    /// name that can be read: what comes from files and options is.
+    pub fn to_toml(&self) -> String {
+        let mut page = Page { text: String::new() };
+        page.lines(HEAD);
+        self.print_top(&mut page);
+        page.section("[history]");
+        page.entry(SERIES, "series", &self.history.series.to_string());
+        let path = self.history.path.as_ref().map(|path| quoted(&path.display().to_string()));
+        page.optional(HISTORY_PATH, "path", path, "\"/var/lib/vitald/history\"");
+        page.entry(WRITE_EVERY, "write_every", &quoted(&duration_text(self.history.write_every)));
+        page.section("[processes]");
+        page.entry(COMMANDS, "commands", &quoted(self.processes.commands.name()));
+        page.text
+    }
+
+    fn print_top(&self, page: &mut Page) {
+        let listen = self.listen.iter().map(ToString::to_string);
+        page.entry(LISTEN, "listen", &array(listen));
+        page.entry(INTERVAL, "interval", &quoted(&duration_text(self.interval)));
+        let idle = self.sample_when_idle.map(|idle| quoted(&duration_text(idle)));
+        page.optional(SAMPLE_WHEN_IDLE, "sample_when_idle", idle, "\"10s\"");
+        page.entry(MAX_CONNECTIONS, "max_connections", &self.connections_max.to_string());
+        let level = self.log_level.as_str().to_ascii_lowercase();
+        page.entry(LOG_LEVEL, "log_level", &quoted(&level));
+        page.entry(NO_AUTH, "no_auth", &self.no_auth.to_string());
+        page.entry(ALLOW_HOST, "allow_host", &array(self.allow_hosts.iter().cloned()));
+        page.entry(ALLOW_ORIGIN, "allow_origin", &array(self.allow_origins.iter().cloned()));
+    }
+}
+
+const HEAD: &str = "\
+Configuration of vitald. Every key is here with the value in force; all may be left out.
+It is read from /etc/vitald/vitald.toml, or from the file that --config or VITALD_CONFIG names.
+Options and variables override it. \"vitald check\" checks it and prints it complete.";
+const LISTEN: &str = "\
+Where to listen: \"host:port\", \"[v6]:port\" or \"unix:/path\"; one, or an array of several.
+Port 0 takes a free one. [--listen, VITALD_LISTEN]";
+const INTERVAL: &str = "\
+How often the host is sampled: \"100ms\" to \"1h\". [--interval, VITALD_INTERVAL]";
+const SAMPLE_WHEN_IDLE: &str = "\
+How often while nobody watches: from the interval to \"1h\". Left out, the interval always.";
+const MAX_CONNECTIONS: &str = "\
+Connections of every kind at a time: 1 to 1000000. [--max-connections]";
+const LOG_LEVEL: &str = "\
+What is logged: \"error\", \"warn\", \"info\", \"debug\" or \"trace\". [--log-level, VITALD_LOG]";
+const NO_AUTH: &str = "\
+Whether addresses beyond loopback are served although nobody is asked for a token: true
+knowingly opens them to everyone there. [--no-auth]";
+const ALLOW_HOST: &str = "\
+Host names by which requests may address this server, besides its own. [--allow-host]";
+const ALLOW_ORIGIN: &str = "\
+Origins of foreign pages that may open a WebSocket, such as \"https://example.org\".
+[--allow-origin]";
+const SERIES: &str = "\
+Series that are remembered at most: 1 to 1024. A small host has 40 figures and 5 to 8 a disk,
+file system or interface.";
+const HISTORY_PATH: &str = "\
+The file that keeps the history across restarts, an absolute path. Left out, a restart forgets.";
+const WRITE_EVERY: &str = "\
+How often that file is written: \"1m\" to \"1h\".";
+const COMMANDS: &str = "\
+Who is shown the command lines of processes, which can hold secrets: \"always\" everybody,
+\"authenticated\" those who have shown a token or come by a Unix socket, \"never\" nobody.";
+
+/// What is written so far.
+struct Page {
+    text: String,
+}
+
+impl Page {
+    /// Lines of a comment.
+    fn lines(&mut self, comment: &str) {
+        for line in comment.lines() {
+            self.push(format_args!("# {line}\n"));
+        }
+    }
+
+    /// The head of a section.
+    fn section(&mut self, head: &str) {
+        self.push(format_args!("\n{head}\n"));
+    }
+
+    /// A key with its meaning and its value, which is TOML.
+    fn entry(&mut self, comment: &str, key: &str, value: &str) {
+        self.text.push('\n');
+        self.lines(comment);
+        self.push(format_args!("{key} = {value}\n"));
+    }
+
+    /// A key that may have no value: then it is commented out, with an example.
+    fn optional(&mut self, comment: &str, key: &str, value: Option<String>, example: &str) {
+        match value {
+            Some(value) => self.entry(comment, key, &value),
+            None => self.entry(comment, &format!("# {key}"), example),
+        }
+    }
+
+    fn push(&mut self, line: std::fmt::Arguments<'_>) {
+        self.text.write_fmt(line).expect("a String takes all that is written to it");
+    }
+}
+
+/// A basic string of TOML.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for letter in text.chars() {
+        match letter {
+            '"' | '\\' => quoted.extend(['\\', letter]),
+            // TOML asks for the first 32 and DEL; the others would reach a terminal.
+            _ if letter.is_control() => quoted.push_str(&format!("\\u{:04X}", letter as u32)),
+            _ => quoted.push(letter),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+fn array(texts: impl Iterator<Item = String>) -> String {
+    let texts: Vec<String> = texts.map(|text| quoted(&text)).collect();
+    format!("[{}]", texts.join(", "))
+}
