@@ -331,20 +331,107 @@ mod tests {
         assert_eq!(config.interval, Duration::from_millis(100));
     }
 
-    #[test]
-    fn flags_beat_the_environment() {
+    /// What is in force when the file says one thing, the environment another, and flags a third.
+    fn in_force(words: &[&str], variables: &[(&str, &str)], file: &str) -> Result<Config, String> {
+        let words = ["vitald"].iter().chain(words).map(OsString::from);
         let environment = |name: &str| {
-            Some(OsString::from(match name {
-                "VITALD_LISTEN" => "127.0.0.1:1, 127.0.0.1:2",
-                "VITALD_INTERVAL" => "5s",
-                _ => return None,
-            }))
+            let variable = variables.iter().find(|variable| variable.0 == name);
+            variable.map(|variable| OsString::from(variable.1))
         };
-        let config = served(parse(["vitald".into()], environment, absent));
-        assert_eq!((config.listen.len(), config.interval), (2, Duration::from_secs(5)));
-        let words = ["vitald", "-l", "127.0.0.1:3", "-i", "2s"].map(OsString::from);
-        let config = served(parse(words, environment, absent));
-        assert_eq!((config.listen.len(), config.interval), (1, Duration::from_secs(2)));
+        let files = |path: &Path| match path == Path::new(PATH_DEFAULT) {
+            true => Ok(file.as_bytes().to_vec()),
+            false => absent(path),
+        };
+        match parse(words, environment, files)? {
+            Command::Serve(config) | Command::Once { config, .. } | Command::Check(config) => {
+                Ok(config)
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn flags_beat_the_environment_which_beats_the_file_which_beats_the_defaults() {
+        let file = "interval = \"5s\"\nlog_level = \"error\"\nlisten = \"unix:/f\"";
+        let variables =
+            [("VITALD_INTERVAL", "6s"), ("VITALD_LOG", "warn"), ("VITALD_LISTEN", "unix:/e")];
+        let flags = ["-i", "7s", "--log-level", "debug", "-l", "unix:/o"];
+        let seen = |config: Config| {
+            (config.interval.as_secs(), config.log_level, config.listen[0].to_string())
+        };
+        let address = "127.0.0.1:8485".to_owned();
+        for word in [&[][..], &["once"], &["check"]] {
+            let all = [word, &flags].concat();
+            for (words, variables, file, values) in [
+                (word, &[][..], "", (1, log::LevelFilter::Info, address.clone())),
+                (word, &[], file, (5, log::LevelFilter::Error, "unix:/f".to_owned())),
+                (word, &variables, file, (6, log::LevelFilter::Warn, "unix:/e".to_owned())),
+                (&all, &variables, file, (7, log::LevelFilter::Debug, "unix:/o".to_owned())),
+            ] {
+                assert_eq!(in_force(words, variables, file).map(seen), Ok(values));
+            }
+        }
+    }
+
+    #[test]
+    fn a_list_of_options_replaces_that_of_the_file() {
+        let file = "allow_host = [\"a\", \"b\"]\nallow_origin = \"https://a\"";
+        let config = in_force(&["--allow-host", "c"], &[], file).unwrap();
+        assert_eq!(config.allow_hosts, ["c"]);
+        assert_eq!(config.allow_origins, ["https://a"]);
+    }
+
+    #[test]
+    fn a_file_is_named_by_the_option_else_by_the_variable_else_by_default() {
+        let read = |words: &[&str], variable: &str| {
+            let words = ["vitald"].iter().chain(words).map(OsString::from);
+            let environment = |name: &str| (name == "VITALD_CONFIG").then(|| variable.into());
+            let files = |path: &Path| Ok(format!("allow_host = {path:?}").into_bytes());
+            served(parse(words, environment, files)).allow_hosts
+        };
+        assert_eq!(read(&["-c", "/o"], "/v"), ["/o"]);
+        assert_eq!(read(&["--config=/o"], ""), ["/o"]);
+        assert_eq!(read(&[], "/v"), ["/v"]);
+        assert_eq!(read(&[], ""), [PATH_DEFAULT]);
+    }
+
+    #[test]
+    fn a_named_file_that_is_not_there_is_a_mistake_of_who_named_it() {
+        let error = in_force(&["-c", "/o"], &[], "").unwrap_err();
+        assert!(error.starts_with("--config: /o: there is no such file: "), "{error}");
+        let error = in_force(&[], &[("VITALD_CONFIG", "/v")], "").unwrap_err();
+        assert!(error.starts_with("VITALD_CONFIG: /v: there is no such file: "), "{error}");
+    }
+
+    #[test]
+    fn a_value_that_does_not_go_with_another_is_looked_for_where_it_was_said() {
+        let file = "\nsample_when_idle = \"10s\"\ninterval = \"1s\"";
+        for (words, variables, file, beginning) in [
+            (&["-i", "1m"][..], &[][..], file, "/etc/vitald/vitald.toml:2: sample_when_idle: 10s"),
+            (&["-i", "1ms"], &[], file, "--interval: 1ms"),
+            (&["-i", "1ms"], &[("VITALD_INTERVAL", "2s")], "", "--interval: 1ms"),
+            (&[], &[("VITALD_INTERVAL", "1ms")], file, "VITALD_INTERVAL: 1ms"),
+            (
+                &[],
+                &[],
+                "no_auth = false\nlisten = \"0.0.0.0:1\"",
+                "/etc/vitald/vitald.toml:2: listen: 0.0.0.0:1 can be reached",
+            ),
+            (&["-l", "0.0.0.0:1"], &[], "", "--listen: 0.0.0.0:1 can be reached"),
+            (&["check"], &[("VITALD_LISTEN", "[::]:1")], "", "VITALD_LISTEN: [::]:1 can be"),
+        ] {
+            let error = in_force(words, variables, file).unwrap_err();
+            assert!(error.starts_with(beginning), "{error}");
+        }
+        assert!(in_force(&["once", "-l", "0.0.0.0:1"], &[], "").is_ok());
+        assert!(in_force(&["-l", "0.0.0.0:1"], &[], "no_auth = true").is_ok());
+    }
+
+    #[test]
+    fn a_variable_holds_several_addresses_and_options_replace_them_all() {
+        let variables = [("VITALD_LISTEN", "127.0.0.1:1, 127.0.0.1:2")];
+        assert_eq!(in_force(&[], &variables, "").unwrap().listen.len(), 2);
+        assert_eq!(in_force(&["-l", "127.0.0.1:3"], &variables, "").unwrap().listen.len(), 1);
     }
 
     #[test]
@@ -359,6 +446,10 @@ mod tests {
             (&["--max-connections", "many"], "--max-connections: \"many\" is not a number"),
             (&["serve"], "serve"),
             (&["--pretty"], "--pretty goes with once"),
+            (&["check", "--pretty"], "--pretty goes with once"),
+            (&["once", "check"], "check"),
+            (&["check", "once"], "once"),
+            (&["-c"], "'-c'"),
             (&["--no-auth=yes"], "no-auth"),
         ] {
             let error = parse_words(words).unwrap_err();
@@ -384,8 +475,19 @@ mod tests {
 
     #[test]
     fn the_help_names_every_option_within_100_columns() {
-        for option in ["--listen", "--interval", "--no-auth", "--allow-host", "--log-level", "once"]
-        {
+        for option in [
+            "--config",
+            "--listen",
+            "--interval",
+            "--no-auth",
+            "--allow-host",
+            "--allow-origin",
+            "--max-connections",
+            "--log-level",
+            "vitald once",
+            "vitald check",
+            PATH_DEFAULT,
+        ] {
             assert!(HELP.contains(option), "{option}");
         }
         assert!(HELP.lines().all(|line| line.len() <= 100));

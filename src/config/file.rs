@@ -97,7 +97,7 @@ pub(crate) fn read_into(draft: &mut Draft, path: &Path, text: &str) -> Result<()
 }
 
 fn addresses(item: &Item<'_>) -> Result<Vec<Listen>, String> {
-    item.one_or_more()?.iter().map(|item| item.read(Listen::parse)).collect()
+    item.one_or_more().iter().map(|item| item.read(Listen::parse)).collect()
 }
 
 fn optional_duration(item: &Item<'_>) -> Result<Option<Duration>, String> {
@@ -129,5 +129,213 @@ fn malformed(source: Source<'_>, text: &str, error: &toml::de::Error) -> String 
     match !key.is_empty() && key.len() <= KEY_BYTES_MAX && key.bytes().all(is_bare) {
         true => format!("{place}: {key}: this is not TOML: {message}"),
         false => format!("{place}: this is not TOML: {message}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::config::section::TEXT_BYTES_MAX;
+
+    fn read(text: &str) -> Result<Config, String> {
+        let mut draft = Draft::default();
+        read_into(&mut draft, Path::new("/f"), text)?;
+        draft.finish()
+    }
+
+    #[test]
+    fn every_key_sets_its_value() {
+        let text = r#"
+            listen = ["127.0.0.1:1", "unix:/run/v"]
+            interval = "500ms"
+            sample_when_idle = "10s"
+            max_connections = 1_000
+            log_level = "debug"
+            no_auth = true
+            allow_host = "box.example"
+            allow_origin = ["https://a.example", "https://b.example"]
+            [history]
+            series = 0x10
+            path = "/var/lib/h"
+            write_every = "5m"
+            [processes]
+            commands = "never"
+        "#;
+        let config = read(text).unwrap();
+        let listen = ["127.0.0.1:1", "unix:/run/v"].map(|text| Listen::parse(text).unwrap());
+        assert_eq!(config.listen, listen);
+        assert_eq!(config.interval, Duration::from_millis(500));
+        assert_eq!(config.sample_when_idle, Some(Duration::from_secs(10)));
+        assert_eq!(config.connections_max, 1000);
+        assert_eq!(config.log_level, log::LevelFilter::Debug);
+        assert!(config.no_auth);
+        assert_eq!(config.allow_hosts, ["box.example"]);
+        assert_eq!(config.allow_origins, ["https://a.example", "https://b.example"]);
+        assert_eq!(config.history.series, 16);
+        assert_eq!(config.history.path, Some(PathBuf::from("/var/lib/h")));
+        assert_eq!(config.history.write_every, Duration::from_secs(300));
+        assert_eq!(config.processes.commands, CommandLines::Never);
+    }
+
+    #[test]
+    fn an_empty_file_is_the_defaults() {
+        for text in ["", "\n# nothing\n", "[history]\n[processes]\n", "\u{feff}"] {
+            assert_eq!(read(text), Ok(Config::default()), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn each_mistake_names_the_file_the_line_the_key_and_the_remedy() {
+        for (text, sentence) in [
+            (
+                "\nlisten = \"nowhere\"",
+                "/f:2: listen: \"nowhere\" is not an address: write host:port, [v6]:port or \
+                 unix:/path",
+            ),
+            (
+                "listen = [\n\"127.0.0.1:1\",\n5]",
+                "/f:3: listen: this is a number: write a text in quotes",
+            ),
+            ("listen = []", "/f:1: listen: there is no address: write one at least"),
+            (
+                "interval = 5",
+                "/f:1: interval: this is a number: write a duration in quotes, such as \"10s\"",
+            ),
+            (
+                "interval = \"5\"",
+                "/f:1: interval: \"5\" is not a duration: write 500ms, 1s, 2m or 1h",
+            ),
+            ("interval = \"99ms\"", "/f:1: interval: 99ms is out of range: write 100ms to 1h"),
+            (
+                "interval = \"2s\"\nsample_when_idle = \"1s\"",
+                "/f:2: sample_when_idle: 1s is out of range: write 2s to 1h",
+            ),
+            (
+                "max_connections = \"1\"",
+                "/f:1: max_connections: this is a text: write a whole number without quotes",
+            ),
+            (
+                "max_connections = -1",
+                "/f:1: max_connections: this is out of range: write a whole number from 0",
+            ),
+            (
+                "max_connections = 1000001",
+                "/f:1: max_connections: 1000001 is out of range: write 1 to 1000000",
+            ),
+            ("no_auth = 1", "/f:1: no_auth: this is a number: write true or false"),
+            (
+                "log_level = \"loud\"",
+                "/f:1: log_level: \"loud\" is not a level: write error, warn, info, debug or trace",
+            ),
+            ("allow_host = [1.5]", "/f:1: allow_host: this is a number: write a text in quotes"),
+            (
+                "history = 5",
+                "/f:1: history: this is a number: write a section that begins with [history]",
+            ),
+            (
+                "[history]\nseries = 1025",
+                "/f:2: [history] series: 1025 is out of range: write 1 to 1024",
+            ),
+            (
+                "[history]\npath = \"h\"",
+                "/f:2: [history] path: \"h\" is not absolute: begin it with /",
+            ),
+            (
+                "[history]\nwrite_every = \"59s\"",
+                "/f:2: [history] write_every: 59s is out of range: write 1m to 1h",
+            ),
+            (
+                "[processes]\ncommands = \"yes\"",
+                "/f:2: [processes] commands: \"yes\" is not a choice: write \"always\", \
+                 \"authenticated\" or \"never\"",
+            ),
+        ] {
+            assert_eq!(read(text), Err(sentence.to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_does_not_exist_is_refused_and_a_near_one_is_suggested() {
+        for (text, sentence) in [
+            ("intervall = \"1s\"", "/f:1: intervall: there is no such key: is interval meant?"),
+            (
+                "no_auth = true\nmax-connections = 5",
+                "/f:2: max-connections: there is no such key: is max_connections meant?",
+            ),
+            (
+                "[history]\nserie = 5",
+                "/f:2: [history] serie: there is no such key: is series meant?",
+            ),
+            (
+                "[history]\nlisten = 5",
+                "/f:2: [history] listen: there is no such key: the keys here are series, path, \
+                 write_every",
+            ),
+            ("[histroy]\nseries = 5", "/f:1: histroy: there is no such key: is history meant?"),
+            (
+                "zz = 1\naa = 1",
+                "/f:1: zz: there is no such key: the keys here are listen, interval, \
+                 sample_when_idle, max_connections, log_level, no_auth, allow_host, allow_origin, \
+                 history, processes",
+            ),
+        ] {
+            assert_eq!(read(text), Err(sentence.to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_toml_is_refused_at_its_line() {
+        for (text, beginning) in [
+            ("\nlisten: 5", "/f:2: this is not TOML: "),
+            ("interval = 1s", "/f:1: interval: this is not TOML: "),
+            ("\ninterval = \"1s", "/f:2: interval: this is not TOML: "),
+            ("no_auth = true\nno_auth = true", "/f:2: no_auth: this is not TOML: duplicate key"),
+            ("a = {", "/f:1: a: this is not TOML: "),
+        ] {
+            let sentence = read(text).unwrap_err();
+            assert!(sentence.starts_with(beginning), "{text:?} gave {sentence}");
+        }
+        let deep = format!("a = {}", "[".repeat(100_000));
+        assert!(read(&deep).unwrap_err().starts_with("/f:1: a: this is not TOML: "));
+    }
+
+    #[test]
+    fn sentences_stay_short_whatever_they_quote() {
+        let long = "x".repeat(100_000);
+        for text in [
+            format!("{long} = 1"),
+            format!("listen = \"{long}\""),
+            format!("max_connections = {}", "9".repeat(100_000)),
+            format!("[history]\n\"{}\" = 1", "é".repeat(30_000)),
+        ] {
+            let sentence = read(&text).unwrap_err();
+            assert!(sentence.len() < 300, "{} bytes", sentence.len());
+        }
+        assert!(read(&format!("allow_host = \"{}\"", "x".repeat(TEXT_BYTES_MAX))).is_ok());
+        assert!(read(&format!("allow_host = \"{}\"", "x".repeat(TEXT_BYTES_MAX + 1))).is_err());
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_told_apart() {
+        let refused = |bytes| text_of(Path::new("/f"), true, bytes).unwrap_err();
+        let kind = |kind: io::ErrorKind| refused(Err(kind.into()));
+        assert!(kind(io::ErrorKind::NotFound).starts_with("/f: there is no such file"));
+        assert!(kind(io::ErrorKind::IsADirectory).starts_with("/f: this is a directory"));
+        assert!(kind(io::ErrorKind::PermissionDenied).starts_with("/f: this user may not read it"));
+        assert!(kind(io::ErrorKind::TimedOut).starts_with("/f: it cannot be read: timed out"));
+        assert!(refused(Ok(b"# ok\n# \xff".to_vec())).starts_with("/f:2: this is not UTF-8"));
+        let huge = refused(Ok(vec![b'#'; FILE_BYTES_MAX + 1]));
+        assert!(huge.starts_with("/f: it is larger than 1 MiB"), "{huge}");
+        assert!(text_of(Path::new("/f"), true, Ok(vec![b'#'; FILE_BYTES_MAX])).is_ok());
+    }
+
+    #[test]
+    fn only_a_file_that_nobody_has_named_may_be_absent() {
+        let absent = || Err(io::ErrorKind::NotFound.into());
+        assert_eq!(text_of(Path::new("/f"), false, absent()), Ok(None));
+        assert!(text_of(Path::new("/f"), true, absent()).is_err());
+        let denied = Err(io::ErrorKind::PermissionDenied.into());
+        assert!(text_of(Path::new("/f"), false, denied).is_err());
     }
 }

@@ -131,3 +131,108 @@ fn array(texts: impl Iterator<Item = String>) -> String {
     let texts: Vec<String> = texts.map(|text| quoted(&text)).collect();
     format!("[{}]", texts.join(", "))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::config::{
+        CommandLines, Draft, HistorySettings, INTERVAL_MAX, INTERVAL_MIN, Listen, ProcessSettings,
+        WRITE_EVERY as WRITE_EVERY_RANGE, read_into,
+    };
+
+    const EXAMPLE: &str = include_str!("../../examples/vitald.toml");
+
+    fn read(text: &str) -> Result<Config, String> {
+        let mut draft = Draft::default();
+        read_into(&mut draft, Path::new("/f"), text)?;
+        draft.finish()
+    }
+
+    #[test]
+    fn the_example_is_the_defaults_and_what_check_prints_of_them() {
+        assert_eq!(read(EXAMPLE), Ok(Config::default()));
+        assert_eq!(Config::default().to_toml(), EXAMPLE);
+    }
+
+    #[test]
+    fn the_example_has_every_key_with_a_value_that_is_accepted() {
+        let is_key =
+            |line: &&str| line.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
+        let bare = |line| str::strip_prefix(line, "# ").filter(is_key).unwrap_or(line);
+        let full: String = EXAMPLE.lines().map(|line| bare(line).to_owned() + "\n").collect();
+        let config = read(&full).unwrap();
+        assert!(config.sample_when_idle.is_some() && config.history.path.is_some());
+        for page in ["", "[history]\n", "[processes]\n"] {
+            // The refusal of a key lists those that there are.
+            let sentence = read(&format!("{page}xxxxxxxx = 1")).unwrap_err();
+            let keys = sentence.rsplit_once("the keys here are ").unwrap().1;
+            for key in keys.split(", ") {
+                let is_there = full.contains(&format!("\n{key} = "));
+                assert!(is_there || full.contains(&format!("\n[{key}]\n")), "{key}");
+            }
+        }
+    }
+
+    fn durations(first: Duration, last: Duration) -> impl Strategy<Value = Duration> {
+        (first.as_micros() as u64..=last.as_micros() as u64).prop_map(Duration::from_micros)
+    }
+
+    fn listens() -> impl Strategy<Value = Vec<Listen>> {
+        let listen = prop_oneof![
+            Just(Listen::Tcp("[::1]:0".to_owned())),
+            any::<u16>().prop_map(|port| Listen::Tcp(format!("h.example:{port}"))),
+            ".{1,20}".prop_map(|path| Listen::Unix(PathBuf::from(path))),
+        ];
+        prop::collection::vec(listen, 1..4)
+    }
+
+    fn histories() -> impl Strategy<Value = HistorySettings> {
+        let path = prop::option::of("/(?s).{0,20}".prop_map(PathBuf::from));
+        let write_every = durations(*WRITE_EVERY_RANGE.start(), *WRITE_EVERY_RANGE.end());
+        (1..=1024_usize, path, write_every)
+            .prop_map(|(series, path, write_every)| HistorySettings { series, path, write_every })
+    }
+
+    fn configs() -> impl Strategy<Value = Config> {
+        let commands = prop::sample::select(&CommandLines::ALL[..]);
+        let levels = prop::sample::select(vec![log::LevelFilter::Error, log::LevelFilter::Trace]);
+        let texts = || prop::collection::vec("(?s).{0,12}", 0..3);
+        let intervals = durations(INTERVAL_MIN, INTERVAL_MAX);
+        let idle = prop::option::of(0.0..=1.0);
+        (
+            (listens(), intervals, idle, any::<bool>(), 1..=1_000_000_usize),
+            (texts(), texts(), levels, histories(), commands),
+        )
+            .prop_map(|((listen, interval, idle, no_auth, connections_max), rest)| {
+                let (allow_hosts, allow_origins, log_level, history, commands) = rest;
+                let between = |part| interval + (INTERVAL_MAX - interval).mul_f64(part);
+                let whole = |time: Duration| Duration::from_micros(time.as_micros() as u64);
+                Config {
+                    listen,
+                    interval,
+                    sample_when_idle: idle.map(between).map(whole),
+                    no_auth,
+                    connections_max,
+                    allow_hosts,
+                    allow_origins,
+                    log_level,
+                    history,
+                    processes: ProcessSettings { commands },
+                }
+            })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_reads_back_as_the_same(config in configs()) {
+            prop_assert_eq!(config.check(), Ok(()));
+            let text = config.to_toml();
+            prop_assert_eq!(read(&text), Ok(config), "{}", text);
+        }
+    }
+}

@@ -17,7 +17,7 @@ use super::duration::parse_duration;
 
 /// Bytes of a text: a path of Linux has no more, and everything else is shorter. A sentence that
 /// quotes it stays readable.
-const TEXT_BYTES_MAX: usize = 4096;
+pub(crate) const TEXT_BYTES_MAX: usize = 4096;
 
 /// Bytes of a key that are shown, and that are compared with the keys there are: twice the longest.
 pub(crate) const KEY_BYTES_MAX: usize = 48;
@@ -80,6 +80,24 @@ impl<'f> Section<'f> {
         label: &str,
     ) -> Result<Option<Section<'f>>, String> {
         self.take(key).map(|item| item.section(label)).transpose()
+    }
+
+    /// The tables of the array `key`, each called `label` in messages until it is renamed.
+    #[allow(dead_code, reason = "for what may be there several times")]
+    pub(crate) fn take_sections(
+        &mut self,
+        key: &'static str,
+        label: &str,
+    ) -> Result<Vec<Section<'f>>, String> {
+        let Some(item) = self.take(key) else {
+            return Ok(Vec::new());
+        };
+        match item.value.get_ref() {
+            DeValue::Array(values) => {
+                values.iter().map(|value| item.part(value).section(label)).collect()
+            }
+            _ => Err(item.wrong_type(&format!("sections that begin with {label}"))),
+        }
     }
 
     /// What is wrong with the section as a whole, such as a key that it lacks.
@@ -178,7 +196,7 @@ impl<'f> Item<'f> {
         let number = self.value.get_ref().as_integer();
         let number = number.ok_or_else(|| self.wrong_type("a whole number without quotes"))?;
         usize::from_str_radix(number.as_str(), number.radix())
-            .map_err(|_| self.wrong(format!("{number} is out of range: write a number from 0")))
+            .map_err(|_| self.wrong("this is out of range: write a whole number from 0"))
     }
 
     /// A finite number, whole or with a fraction.
@@ -190,34 +208,23 @@ impl<'f> Item<'f> {
                 let number = i64::from_str_radix(number.as_str(), number.radix());
                 number.ok().map(|number| number as f64)
             }
-            _ => None,
+            _ => return Err(self.wrong_type("a number without quotes")),
         };
         let number = number.filter(|number| number.is_finite());
-        number.ok_or_else(|| self.wrong_type("a number without quotes"))
-    }
-
-    /// The values of an array, each with its own line.
-    pub(crate) fn items(&self) -> Result<Vec<Item<'f>>, String> {
-        let array = self.value.get_ref().as_array();
-        let array = array.ok_or_else(|| self.wrong_type("an array, such as [\"a\", \"b\"]"))?;
-        let item = |value: &'f Spanned<DeValue<'f>>| {
-            let (source, name) = (self.source, self.name.clone());
-            Item { source, name, at: value.span().start, value }
-        };
-        Ok(array.iter().map(item).collect())
+        number.ok_or_else(|| self.wrong("this is out of range: write a finite number"))
     }
 
     /// The values of an array, or the one value that stands for an array of one.
-    pub(crate) fn one_or_more(&self) -> Result<Vec<Item<'f>>, String> {
+    pub(crate) fn one_or_more(&self) -> Vec<Item<'f>> {
         match self.value.get_ref() {
-            DeValue::Array(_) => self.items(),
-            _ => Ok(vec![self.clone()]),
+            DeValue::Array(values) => values.iter().map(|value| self.part(value)).collect(),
+            _ => vec![self.clone()],
         }
     }
 
     /// The texts of an array, or one text.
     pub(crate) fn texts(&self) -> Result<Vec<String>, String> {
-        self.one_or_more()?.iter().map(|item| item.text().map(str::to_owned)).collect()
+        self.one_or_more().iter().map(|item| item.text().map(str::to_owned)).collect()
     }
 
     /// A table, called `label` in messages.
@@ -227,6 +234,11 @@ impl<'f> Item<'f> {
             table.ok_or_else(|| self.wrong_type(&format!("a section that begins with {label}")))?;
         let (source, label, at) = (self.source, label.to_owned(), self.at);
         Ok(Section { source, label, at, table, asked: Vec::new() })
+    }
+
+    /// A value in this array, with its own line.
+    fn part(&self, value: &'f Spanned<DeValue<'f>>) -> Item<'f> {
+        Item { source: self.source, name: self.name.clone(), at: value.span().start, value }
     }
 
     fn wrong_type(&self, wanted: &str) -> String {
@@ -270,4 +282,77 @@ fn distance(left: &[u8], right: &[u8]) -> usize {
         }
     }
     row[right.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rules with names, as a part of the file that is an array of tables would be read.
+    fn read(text: &str) -> Result<Vec<(String, f64)>, String> {
+        let source = Source::new(Path::new("/f"), text);
+        let table = DeTable::parse(text).expect("it is TOML");
+        let mut top = Section::top(source, table.get_ref());
+        let mut rules = Vec::new();
+        for mut rule in top.take_sections("rule", "[[rule]]")? {
+            let name = rule.take("name").ok_or_else(|| rule.wrong("there is no name: give one"))?;
+            let name = name.text()?.to_owned();
+            rule.rename(format!("[[rule]] \"{name}\""));
+            let above = rule.take("above").ok_or_else(|| rule.wrong("above is missing"))?;
+            let threshold = above.number()?;
+            if threshold < 0.0 {
+                return Err(above.wrong("it is below 0"));
+            }
+            rule.finish()?;
+            rules.push((name, threshold));
+        }
+        top.finish()?;
+        Ok(rules)
+    }
+
+    #[test]
+    fn tables_of_an_array_are_read_in_their_order() {
+        let text = "[[rule]]\nname = \"b\"\nabove = 1\n[[rule]]\nname = \"a\"\nabove = 2.5";
+        assert_eq!(read(text), Ok(vec![("b".to_owned(), 1.0), ("a".to_owned(), 2.5)]));
+        assert_eq!(read(""), Ok(vec![]));
+    }
+
+    #[test]
+    fn a_mistake_in_a_table_of_an_array_names_the_table_by_its_line_or_its_name() {
+        let first = "[[rule]]\nname = \"a\"\nabove = 1\n";
+        for (rest, sentence) in [
+            ("\n[[rule]]\nabove = 1", "/f:5: [[rule]]: there is no name: give one"),
+            ("[[rule]]\nname = \"b\"", "/f:4: [[rule]] \"b\": above is missing"),
+            ("[[rule]]\nname = \"b\"\nabove = -1", "/f:6: [[rule]] \"b\" above: it is below 0"),
+            (
+                "[[rule]]\nname = \"b\"\nabove = nan",
+                "/f:6: [[rule]] \"b\" above: this is out of range: write a finite number",
+            ),
+            (
+                "[[rule]]\nname = \"b\"\nabove = 1\nabov = 2",
+                "/f:7: [[rule]] \"b\" abov: there is no such key: is above meant?",
+            ),
+        ] {
+            assert_eq!(read(&format!("{first}{rest}")), Err(sentence.to_owned()));
+        }
+        let sentence = "/f:1: rule: this is a table: write sections that begin with [[rule]]";
+        assert_eq!(read("[rule]\nname = \"a\""), Err(sentence.to_owned()));
+    }
+
+    #[test]
+    fn a_key_is_near_where_a_third_of_it_is_wrong() {
+        for (key, meant) in [
+            ("interval", Some("interval")),
+            ("Interval", Some("interval")),
+            ("inter-val", Some("interval")),
+            ("intrvl", Some("interval")),
+            ("rates", Some("rate")),
+            ("ra", None),
+            ("", None),
+            ("colour", None),
+        ] {
+            assert_eq!(nearest(key, &["interval", "rate"]), meant, "{key}");
+        }
+        assert_eq!(nearest("interval", &[]), None);
+    }
 }
