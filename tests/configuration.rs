@@ -78,7 +78,7 @@ fn what_is_no_configuration_file_is_refused_in_a_sentence() {
     for (path, part) in [
         (Path::new("/nowhere/vitald.toml"), "there is no such file"),
         (&folder, "this is a directory"),
-        (Path::new("/dev/zero"), "larger than 1 MiB"),
+        (Path::new("/dev/zero"), "larger than 256 KiB"),
         (&latin.0, ":1: this is not UTF-8"),
     ] {
         let sentence = refusal(&["check", "-c", path.to_str().expect("the path is UTF-8")]);

@@ -48,7 +48,7 @@ pub fn check(result: Result<Command, String>) {
     }
 }
 
-/// What is accepted can be served, and written back as a file and as arguments it is the same again.
+/// What is accepted can be served, and written back as a file or as arguments it is the same again.
 fn check_accepted(config: &Config) {
     assert_eq!(config.check(), Ok(()));
     let limits = Limits { connections_max: config.connections_max, ..Limits::default() };
