@@ -312,7 +312,8 @@ fn who_subscribes_to_the_topic_gets_it_and_nobody_else_does() {
     let viewer = open_websocket(&mut server, &wire, WIDE);
     run_until(&mut server, &wire, 1_100);
     assert!(!wire.text(viewer).contains("\"by_state\""));
-    let wanted = br#"{"type":"subscribe","topics":["server.connections.by_state","server.process"]}"#;
+    let wanted =
+        br#"{"type":"subscribe","topics":["server.connections.by_state","server.process"]}"#;
     let mut frame = vec![0x81, 0x80 | wanted.len() as u8, 0, 0, 0, 0];
     frame.extend_from_slice(wanted);
     wire.send(viewer, &frame);

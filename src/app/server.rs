@@ -98,7 +98,8 @@ impl Server {
             addresses.push(bound);
         }
         let slots = limits.slots();
-        let metrics = MetricsService::for_this_host(config.interval);
+        let mut metrics = MetricsService::for_this_host(config.interval);
+        metrics.sample_when_idle(config.sample_when_idle);
         let machine = metrics.facts().name.clone();
         let access = Access::new(&config.allow_hosts, &config.allow_origins, machine.as_deref());
         let app = App::new(metrics, access, slots);
