@@ -265,6 +265,19 @@ fn a_late_answer_has_its_full_time_to_be_taken() {
 }
 
 #[test]
+fn an_answer_that_the_next_turn_is_late_to_send_is_sent_all_the_same() {
+    let (mut engine, wire) = start();
+    let client = wire.connect(WIDE);
+    wire.send(client, &get("/later/1"));
+    run_until(&mut engine, &wire, 9_900);
+    assert!(answer(&mut engine));
+    wire.clock().advance(Duration::from_millis(200));
+    settle(&mut engine);
+    assert_eq!(bodies(&wire.text(client)), ["/later/1"]);
+    assert!(!wire.is_closed(client));
+}
+
+#[test]
 fn a_drain_answers_who_waits_503_and_is_over_without_them() {
     let (mut engine, wire) = start();
     let clients = [(); 3].map(|()| wire.connect(WIDE));

@@ -164,6 +164,16 @@ fn latency_is_from_the_due_time_to_the_last_byte_for_each_reader_and_conflated_s
 }
 
 #[test]
+fn latency_has_in_it_what_its_own_turn_takes() {
+    let (mut engine, wire) = start();
+    let client = open(&mut engine, &wire, WIDE);
+    publish(&mut engine, Some(wire.clock().now()));
+    wire.send(client, &say("work"));
+    engine.turn(Some(Duration::ZERO)).expect("the wire does not fail");
+    assert_eq!(engine.measured().latency().max, Some(ms(7)));
+}
+
+#[test]
 fn latencies_are_those_of_the_last_minute_and_their_total_is_kept() {
     let (mut engine, wire) = start();
     let client = open(&mut engine, &wire, WIDE);
@@ -186,11 +196,13 @@ fn what_has_no_due_time_is_not_measured() {
     let client = open(&mut engine, &wire, WIDE);
     publish(&mut engine, None);
     wire.send(client, &say("hello"));
-    // The frame's buffer has had a due time before, and has none now.
     publish(&mut engine, Some(Tick::ZERO));
     settle(&mut engine);
-    publish(&mut engine, None);
-    settle(&mut engine);
+    // Buffers that have had a due time are used again.
+    for _ in 0..4 {
+        publish(&mut engine, None);
+        settle(&mut engine);
+    }
     assert_eq!(engine.measured().latency_total().count, 1);
 }
 
