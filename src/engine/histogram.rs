@@ -160,8 +160,8 @@ impl Part {
 }
 
 impl<const PARTS: usize> Window<PARTS> {
-    /// An empty window. It shows what was recorded in the part at hand and in the `PARTS - 1` before
-    /// it: of a span of 60 s in six parts, the last 50 to 60 s.
+    /// An empty window. It shows what was recorded in the part at hand and in the `PARTS - 1`
+    /// before it: of a span of 60 s in six parts, the last 50 to 60 s.
     ///
     /// # Panics
     /// If the span has no nanosecond for each part.

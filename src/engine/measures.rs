@@ -93,8 +93,8 @@ impl<'a> Measured<'a> {
         &self.measures.lifetimes
     }
 
-    /// What turns had to do: from the poll's return to the end of the turn, over the last 5 minutes.
-    /// What the program that drives the loop does between two turns is not in it.
+    /// What turns had to do: from the poll's return to the end of the turn, over the last 5
+    /// minutes. What the program that drives the loop does between two turns is not in it.
     pub fn busy(&self) -> Summary {
         self.measures.busy.summary(self.now)
     }
