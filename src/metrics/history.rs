@@ -1,127 +1,216 @@
-//! The newest samples of every single figure, in memory of a fixed size.
+//! The figures of the last day, in memory of a fixed size, and in a file if one is given.
 //!
-//! Owns the raw tier: one ring of timestamps and, for each scalar path, one ring of 16-bit values.
-//! Rows stand one step apart: a tick that was missed is a row without values, so that a position is
-//! a time. Wall time only labels rows; it never decides where one goes backwards. Promises: at most
-//! [`SERIES_MAX`] series; no allocation while the set of rows in the snapshot stays the same;
-//! timestamps never fall, even when the wall clock does. May import: `definition`, `snapshot`,
-//! `selected` (how numbers are written).
+//! Owns three tiers, each a ring of rows over the same series: every sample for ten minutes, min,
+//! mean and max of 10 s for two hours, and of a minute for a day. Values take 16 bits. A series
+//! takes 14,160 bytes (1,200 + 4,320 + 8,640); the default 96 take 1,359,360, with times and sums
+//! [`History::memory_ceiling`] says 1.4 MB. Memory becomes resident as rows are written.
+//!
+//! With an interval of a tier's step or more every sample is a row of that tier, which reaches as
+//! far back with fewer rows. Otherwise rows begin at multiples of the step in Unix time. A tier is
+//! bounded by its rows: after a pause it holds what is older than its span.
+//!
+//! Gaps stay gaps. Single samples stand one step apart: a tick that was missed is a row without
+//! values. Above, what had no sample has no row, and a series without a value no point. Wall time
+//! labels rows and never decides where one goes backwards: when the clock is set back the new time
+//! is taken for right and older rows move with it, in every tier; when it jumps forward there is a
+//! gap, as if the host had slept.
+//!
+//! Promises: a fixed number of series; no allocation while the set of rows in the snapshot stays
+//! the same; labels never fall; each sample is in exactly one row of each tier.
+//! May import: `definition`, `snapshot`, `selected` (how numbers are written).
 
+mod bucket;
 mod decimal;
+mod directory;
+mod persistence;
 mod query;
+mod ring;
+mod store;
+#[cfg(test)]
+mod tests;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use super::definition::{Kind, TOPICS, Unit};
-use super::snapshot::{Content, Record, Snapshot};
+use super::snapshot::Snapshot;
+use bucket::{Bucket, COLUMNS};
 use decimal::Decimal;
-pub use query::{Recent, Series};
+use directory::Directory;
+pub use query::{Point, Recent, Series};
+use ring::Ring;
+use store::Store;
+pub use store::{Error, WRITE_EVERY_MAX, WRITE_EVERY_MIN};
 
 /// Series kept by default. A small host has 40 single figures and 5 to 8 a disk, file system or
-/// interface; half would drop its interfaces, twice costs 115 KiB more in this tier.
+/// interface; half would drop its interfaces, twice costs 1.4 MB more.
 pub const SERIES_MAX: usize = 96;
 
-/// How far back single samples reach.
-const SPAN: Duration = Duration::from_secs(600);
-/// Most samples kept, whatever the interval: 1200 bytes a series.
-const SAMPLES_MAX: u128 = 600;
-/// Fewest samples kept: with intervals above ten seconds ten minutes would not draw a line.
-const SAMPLES_MIN: u128 = 60;
+/// Most series that can be asked for: 14.6 MB, and a file of 62 MB.
+pub const SERIES_LIMIT: usize = 1024;
 
-/// The newest samples of every single figure.
+/// How far back single samples reach.
+const SAMPLES_SPAN_MS: u64 = 10 * 60 * 1000;
+/// Most samples kept, whatever the interval: 1200 bytes a series.
+const SAMPLES_MAX: u64 = 600;
+/// Fewest samples kept: with intervals above ten seconds ten minutes would not draw a line.
+const SAMPLES_MIN: u64 = 60;
+
+/// The middle tier: fine enough to see what a minute's mean hides, for a third of the memory.
+const TEN_MS: u64 = 10 * 1000;
+const TENS_SPAN_MS: u64 = 2 * 60 * 60 * 1000;
+
+/// The coarse tier: the same hour of yesterday stays in sight.
+const MINUTE_MS: u64 = 60 * 1000;
+const MINUTES_SPAN_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// Rows of the middle tier in one of the coarse.
+const TENS_PER_MINUTE: usize = (MINUTE_MS / TEN_MS) as usize;
+
+/// The latest label, in the year 6429: sums of labels need not be checked.
+const TIME_MS_MAX: u64 = 1 << 47;
+
+/// What can be set of history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistoryOptions {
+    /// Series kept, 1 to [`SERIES_LIMIT`].
+    pub series_max: usize,
+    /// The file that keeps history across restarts; none if it is in memory alone.
+    pub path: Option<PathBuf>,
+    /// Time between two writes, [`WRITE_EVERY_MIN`] to [`WRITE_EVERY_MAX`]. What a kill or a loss
+    /// of power costs at most, and a minute.
+    pub write_every: Duration,
+}
+
+impl Default for HistoryOptions {
+    fn default() -> HistoryOptions {
+        HistoryOptions { series_max: SERIES_MAX, path: None, write_every: WRITE_EVERY_MIN }
+    }
+}
+
+/// The figures of the last day.
 #[derive(Debug)]
 pub struct History {
     step_ms: u64,
-    capacity: usize,
     series_max: usize,
-    /// Rows ever written, those of missed ticks included. Row `n` lives at `n % capacity`.
-    rows: u64,
-    /// The sequence of the newest row; meaningless while `rows` is 0.
+    /// The sequence of the newest sample; meaningless before the first.
     sequence: u64,
-    /// Unix milliseconds of each row; strictly rising in row order.
-    times_ms: Vec<u64>,
-    series: Vec<Track>,
-    /// Where the figures of the latest snapshot go, one binding a record, in walking order.
-    bindings: Vec<Binding>,
-}
-
-/// One series.
-#[derive(Debug)]
-struct Track {
-    metric: String,
-    unit: Unit,
-    values: Box<[Decimal]>,
-    /// The last row known to have bound it; one ring's length later the series is empty.
-    row_bound: u64,
-}
-
-/// Where the figures of one record go.
-#[derive(Debug)]
-struct Binding {
-    topic: usize,
-    /// Empty for a topic that is a single record.
-    key: String,
-    /// (column, series), for the columns that have one.
-    columns: Vec<(usize, usize)>,
+    /// Every sample, one code a series; a row each tick, missed ones included.
+    samples: Ring,
+    /// Rows of 10 s, three codes a series.
+    tens: Ring,
+    /// Rows of a minute; each is the sum of at most [`TENS_PER_MINUTE`] rows of `tens`.
+    minutes: Ring,
+    /// The row of `tens` that is not complete; open from the first sample on.
+    open_ten: Bucket,
+    /// The row of `minutes` that is not complete, without `open_ten`.
+    open_minute: Bucket,
+    directory: Directory,
+    store: Option<Store>,
 }
 
 impl History {
-    /// Room for the samples of ten minutes, taken every `interval`.
+    /// History in memory of the default number of series, sampled every `interval`.
     pub fn new(interval: Duration) -> History {
-        History::with_series_max(interval, SERIES_MAX)
+        History::with_limits(interval, SERIES_MAX)
     }
 
-    /// The same with another bound on the number of series.
-    pub fn with_series_max(interval: Duration, series_max: usize) -> History {
-        let step_ms = interval.as_millis().max(1);
-        let samples = (SPAN.as_millis() / step_ms).clamp(SAMPLES_MIN, SAMPLES_MAX);
+    /// The same with another bound on the number of series, 1 to [`SERIES_LIMIT`]; what lies
+    /// outside becomes the nearest.
+    pub fn with_limits(interval: Duration, series_max: usize) -> History {
+        let series_max = series_max.clamp(1, SERIES_LIMIT);
+        let step_ms = step_ms(interval);
+        let tier = |step, span| {
+            let step_ms = step_ms.max(step);
+            Ring::new(step_ms, rows(step_ms, span), COLUMNS * series_max)
+        };
         History {
-            step_ms: step_ms as u64,
-            capacity: samples as usize,
+            step_ms,
             series_max,
-            rows: 0,
             sequence: 0,
-            times_ms: vec![0; samples as usize],
-            series: Vec::new(),
-            bindings: Vec::new(),
+            samples: Ring::new(step_ms, samples(step_ms), series_max),
+            tens: tier(TEN_MS, TENS_SPAN_MS),
+            minutes: tier(MINUTE_MS, MINUTES_SPAN_MS),
+            open_ten: Bucket::new(series_max),
+            open_minute: Bucket::new(series_max),
+            directory: Directory::new(series_max),
+            store: None,
         }
     }
 
-    /// Bytes that the rings take at most. Names of series and of records are as long as the host
-    /// makes them, and are not in it.
+    /// History as `options` have it, sampled every `interval`; with a path it goes on from what the
+    /// file holds. A file that is not one of these, or is broken, is set aside, with a warning.
+    ///
+    /// # Errors
+    /// A sentence, when the options are out of range, when another process has the file, or when
+    /// it can be neither read nor begun.
+    pub fn open(options: &HistoryOptions, interval: Duration) -> Result<History, Error> {
+        if !(1..=SERIES_LIMIT).contains(&options.series_max) {
+            return Err(Error::Series(options.series_max));
+        }
+        let mut history = History::with_limits(interval, options.series_max);
+        if let Some(path) = &options.path {
+            let store = Store::open(path, options.series_max, options.write_every)?;
+            history.attach(store);
+        }
+        Ok(history)
+    }
+
+    /// Bytes taken at most, the buffer for the file included. Names of series and of records are as
+    /// long as the host makes them, and are not in it.
     pub fn memory_ceiling(&self) -> usize {
-        let track = size_of::<Track>() + self.capacity * size_of::<Decimal>();
-        self.capacity * size_of::<u64>() + self.series_max * (track + size_of::<Track>())
+        Ring::bytes(self.samples.capacity(), self.series_max)
+            + Ring::bytes(self.tens.capacity(), COLUMNS * self.series_max)
+            + Ring::bytes(self.minutes.capacity(), COLUMNS * self.series_max)
+            + 2 * Bucket::bytes(self.series_max)
+            + Directory::bytes(self.series_max)
+            + self.store.as_ref().map_or(0, Store::bytes)
     }
 
-    /// Keeps the single figures of `snapshot` as the next row.
+    /// Keeps the figures of `snapshot` as the next sample, and writes to the file what is due.
     pub fn record(&mut self, snapshot: &Snapshot) {
-        self.open_row(snapshot);
-        if !self.is_bound(snapshot) {
-            self.bind(snapshot);
+        let time_ms = self.place(snapshot);
+        self.close_before(time_ms);
+        self.samples.push(time_ms, 1);
+        self.open_ten.begin_sample(time_ms);
+        let row = self.samples.held().end - 1;
+        if !self.directory.is_bound(snapshot) {
+            self.bind(snapshot, row);
         }
-        let slot = self.slot(self.rows - 1);
-        let mut bindings = self.bindings.iter();
-        for_each_record(snapshot, |_topic, record| {
-            let Some(binding) = bindings.next() else { return };
-            for &(column, series) in &binding.columns {
-                self.series[series].values[slot] = Decimal::encode(record.figure(column));
-            }
+        let codes = self.samples.codes_mut(row);
+        let open_ten = &mut self.open_ten;
+        self.directory.for_each_figure(snapshot, |series, figure| {
+            codes[series] = Decimal::encode(Some(figure)).bits();
+            open_ten.add(series, figure);
         });
     }
 
-    /// The metrics kept, by path.
+    /// Writes everything that is complete or not to the file, for a clean stop.
+    pub fn flush(&mut self) {
+        self.close_ten();
+        self.close_minute();
+        self.write();
+    }
+
+    /// The metrics that have a sample of the last minutes, by path.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.series.iter().map(|track| track.metric.as_str())
+        self.directory.names_since(self.samples.held().start)
     }
 
-    /// Every sample of `metric` that is kept; `None` if there is no such series.
+    /// Every single sample of `metric` that is kept; `None` if there is no such series.
     pub fn recent(&self, metric: &str) -> Option<Recent<'_>> {
-        Some(Recent::new(self, self.track(metric)?))
+        Some(Recent::new(self, self.directory.find(metric)?))
     }
 
-    /// The samples of `metric` from `since_ms` to `until_ms`, both included, reduced to at most
-    /// `points` points; `None` if there is no such series.
+    /// The points of `metric` from `since_ms` to `until_ms`, both included, at most `points` of
+    /// them; `None` if there is no such series.
+    ///
+    /// Without `since_ms` the window begins with the oldest single sample. With it, each stretch
+    /// comes from the finest tier that reaches it, so that all that is held is in it, once. A point
+    /// is in the window if its time, that of its first sample, is.
+    ///
+    /// Without `points` the rows come as they are held: coarse ones before fine ones where the
+    /// window crosses tiers. With fewer `points` than rows they are joined in equal stretches of
+    /// whole multiples of the coarsest step, which begin at multiples of their length in Unix time.
     pub fn query(
         &self,
         metric: &str,
@@ -129,138 +218,118 @@ impl History {
         until_ms: Option<u64>,
         points: Option<usize>,
     ) -> Option<Series<'_>> {
-        Some(Series::new(self, self.track(metric)?, since_ms, until_ms, points))
+        Some(Series::new(self, self.directory.find(metric)?, since_ms, until_ms, points))
     }
 
-    /// Puts a row without values at the end, after as many as there were ticks missed.
-    fn open_row(&mut self, snapshot: &Snapshot) {
-        let mut time_ms = snapshot.time_ms;
-        if self.rows > 0 {
-            let newest_ms = self.times_ms[self.slot(self.rows - 1)];
-            // A sequence that starts again is just the next row.
-            let ticks = snapshot.sequence.checked_sub(self.sequence).unwrap_or(1).max(1);
-            if time_ms <= newest_ms {
-                // The wall clock was set back. The new time is taken for the right one, and older
-                // rows move with it: ages stay right and times keep rising.
-                let expected_ms = newest_ms.saturating_add(ticks.saturating_mul(self.step_ms));
-                let shift_ms = expected_ms - time_ms;
-                self.times_ms.iter_mut().for_each(|time| *time = time.saturating_sub(shift_ms));
-            }
-            let newest_ms = self.times_ms[self.slot(self.rows - 1)];
-            // Near 1970 the shift may have hit zero.
-            time_ms = time_ms.max(newest_ms + 1);
-            // A host that slept has no ticks for it, but the wall clock tells.
-            let steps = (time_ms - newest_ms + self.step_ms / 2) / self.step_ms;
-            let missed = ticks.max(steps).saturating_sub(1);
-            self.skip_rows(missed, newest_ms, time_ms);
+    /// The label of the row that `snapshot` will be; rows for the ticks missed before it are made.
+    fn place(&mut self, snapshot: &Snapshot) -> u64 {
+        let mut time_ms = snapshot.time_ms.min(TIME_MS_MAX);
+        let sequence = std::mem::replace(&mut self.sequence, snapshot.sequence);
+        let Some(newest_ms) = self.samples.newest_ms() else {
+            return self.place_after_restored(time_ms);
+        };
+        // A sequence that starts again is just the next row.
+        let ticks = snapshot.sequence.checked_sub(sequence).unwrap_or(1).max(1);
+        if time_ms <= newest_ms {
+            // The wall clock was set back. The new time is taken for the right one, and older
+            // rows move with it: ages stay right and times keep rising.
+            let expected_ms = newest_ms.saturating_add(ticks.saturating_mul(self.step_ms));
+            self.shift_back(expected_ms - time_ms);
         }
-        self.sequence = snapshot.sequence;
-        self.push_row(time_ms);
+        let newest_ms = self.samples.newest_ms().unwrap_or(0);
+        // Near 1970 the shift may have hit zero.
+        time_ms = time_ms.max(newest_ms + 1);
+        // A host that slept has no ticks for it, but the wall clock tells.
+        let steps = (time_ms - newest_ms).saturating_add(self.step_ms / 2) / self.step_ms;
+        let missed = ticks.max(steps).saturating_sub(1);
+        if let Some(store) = &mut self.store {
+            store.wait_more(ticks.saturating_mul(self.step_ms));
+        }
+        self.skip_rows(missed, newest_ms, time_ms);
+        time_ms
     }
 
     fn skip_rows(&mut self, missed: u64, newest_ms: u64, time_ms: u64) {
         // A ring's length of empty rows clears everything; more would only take longer.
-        let missed = missed.min(self.capacity as u64);
+        let missed = missed.min(self.samples.capacity() as u64);
         for row in 0..missed {
             let back_ms = (missed - row).saturating_mul(self.step_ms);
-            self.push_row(time_ms.saturating_sub(back_ms).max(newest_ms));
+            self.samples.push(time_ms.saturating_sub(back_ms).max(newest_ms), 0);
         }
     }
 
-    fn push_row(&mut self, time_ms: u64) {
-        let slot = self.slot(self.rows);
-        self.times_ms[slot] = time_ms;
-        for track in &mut self.series {
-            track.values[slot] = Decimal::NONE;
+    fn shift_back(&mut self, shift_ms: u64) {
+        for ring in [&mut self.samples, &mut self.tens, &mut self.minutes] {
+            ring.shift_back(shift_ms);
         }
-        self.rows += 1;
+        self.open_ten.shift_back(shift_ms);
+        self.open_minute.shift_back(shift_ms);
     }
 
-    /// True if each record of `snapshot` still has the binding it had in the last one.
-    fn is_bound(&self, snapshot: &Snapshot) -> bool {
-        let mut bindings = self.bindings.iter();
-        let mut same = true;
-        for_each_record(snapshot, |topic, record| {
-            same &= bindings
-                .next()
-                .is_some_and(|binding| binding.topic == topic && binding.key == key(topic, record));
-        });
-        same && bindings.next().is_none()
-    }
-
-    /// Finds or makes the series of each figure. Runs when disks, mounts or interfaces come or go.
-    fn bind(&mut self, snapshot: &Snapshot) {
-        let row = self.rows - 1;
-        // What is bound now was written up to the row before; the time until reuse starts there.
-        for series in self.bindings.iter().flat_map(|binding| &binding.columns) {
-            self.series[series.1].row_bound = row;
+    /// Completes the rows that a sample at `time_ms` no longer belongs to.
+    fn close_before(&mut self, time_ms: u64) {
+        if self.open_ten.is_open() && !self.share(TEN_MS, self.open_ten.time_ms, time_ms) {
+            self.close_ten();
         }
-        let mut bindings = Vec::with_capacity(self.bindings.len());
-        for_each_record(snapshot, |topic, record| {
-            let key = key(topic, record);
-            let columns = TOPICS[topic].fields.iter().enumerate();
-            let columns =
-                columns.filter(|(_, field)| field.kind == Kind::Figure && !field.is_counter);
-            let columns = columns.filter_map(|(column, field)| {
-                let metric = match key {
-                    "" => format!("{}.{}", TOPICS[topic].name, field.name),
-                    key => format!("{}.{key}.{}", TOPICS[topic].name, field.name),
-                };
-                Some((column, self.series_for(metric, field.unit, row)?))
-            });
-            bindings.push(Binding { topic, key: key.to_owned(), columns: columns.collect() });
-        });
-        self.bindings = bindings;
-    }
-
-    /// The series of `metric`: the one there is, a new one, or one whose last value has left the
-    /// ring. `None` when all are taken.
-    fn series_for(&mut self, metric: String, unit: Unit, row: u64) -> Option<usize> {
-        let found = self.series.iter().position(|track| track.metric == metric);
-        let index = found.or_else(|| {
-            let values = vec![Decimal::NONE; self.capacity].into_boxed_slice();
-            let track = Track { metric, unit, values, row_bound: row };
-            if self.series.len() < self.series_max {
-                self.series.push(track);
-                return Some(self.series.len() - 1);
+        if self.open_minute.is_open() && !self.open_ten.is_open() {
+            let begun_ms = self.open_minute.time_ms;
+            let is_full = self.open_minute.parts == TENS_PER_MINUTE;
+            if is_full || !self.share(MINUTE_MS, begun_ms, time_ms) {
+                self.close_minute();
+                self.write_if_due();
             }
-            let expired = row.checked_sub(self.capacity as u64)?;
-            let old = self.series.iter().position(|old| old.row_bound <= expired)?;
-            self.series[old] = track;
-            Some(old)
-        })?;
-        self.series[index].row_bound = row;
-        Some(index)
+        }
+        if !self.open_minute.is_open() && !self.open_ten.is_open() {
+            self.resume(time_ms);
+        }
     }
 
-    fn track(&self, metric: &str) -> Option<&Track> {
-        self.series.iter().find(|track| track.metric == metric)
+    /// Whether two samples belong to the same row of the tier with this step.
+    fn share(&self, step_ms: u64, one_ms: u64, other_ms: u64) -> bool {
+        // With an interval of the step or more each sample is a row: by borders, two that lie a
+        // little less than a step apart would share one and leave the next empty.
+        self.step_ms < step_ms && one_ms / step_ms == other_ms / step_ms
     }
 
-    /// The rows that the ring still holds.
-    fn rows_kept(&self) -> std::ops::Range<u64> {
-        self.rows.saturating_sub(self.capacity as u64)..self.rows
+    fn close_ten(&mut self) {
+        if self.open_ten.is_open() {
+            self.open_minute.merge(&self.open_ten);
+            self.open_ten.close_into(&mut self.tens);
+        }
     }
 
-    fn slot(&self, row: u64) -> usize {
-        (row % self.capacity as u64) as usize
+    fn close_minute(&mut self) {
+        if self.open_minute.is_open() {
+            self.open_minute.close_into(&mut self.minutes);
+        }
+    }
+
+    /// Gives each figure of `snapshot` its series; one that has changed its meaning is emptied.
+    fn bind(&mut self, snapshot: &Snapshot, row: u64) {
+        let patience = self.samples.capacity() as u64;
+        for series in self.directory.bind(snapshot, row, patience) {
+            self.samples.clear_columns(series..series + 1);
+            self.tens.clear_columns(COLUMNS * series..COLUMNS * (series + 1));
+            self.minutes.clear_columns(COLUMNS * series..COLUMNS * (series + 1));
+            self.open_ten.clear_series(series);
+            self.open_minute.clear_series(series);
+            if let Some(store) = &mut self.store {
+                let metric = &self.directory.series()[series].metric;
+                store.rename(series, metric, self.minutes.held().end);
+            }
+        }
     }
 }
 
-/// Single records first, so that a host with many interfaces keeps its memory series.
-fn for_each_record(snapshot: &Snapshot, mut visit: impl FnMut(usize, &dyn Record)) {
-    for topic in 0..TOPICS.len() {
-        if let Content::One(record) = snapshot.content(topic) {
-            visit(topic, record);
-        }
-    }
-    for topic in 0..TOPICS.len() {
-        if let Content::Many(rows) = snapshot.content(topic) {
-            rows.iter().for_each(|record| visit(topic, record));
-        }
-    }
+fn step_ms(interval: Duration) -> u64 {
+    u64::try_from(interval.as_millis()).unwrap_or(u64::MAX).max(1)
 }
 
-fn key(topic: usize, record: &dyn Record) -> &str {
-    if TOPICS[topic].key.is_some() { record.key() } else { "" }
+fn samples(step_ms: u64) -> usize {
+    (SAMPLES_SPAN_MS / step_ms).clamp(SAMPLES_MIN, SAMPLES_MAX) as usize
+}
+
+/// Rows of `step_ms` that reach over `span_ms`.
+fn rows(step_ms: u64, span_ms: u64) -> usize {
+    (span_ms / step_ms).max(1) as usize
 }

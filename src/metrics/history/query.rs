@@ -1,8 +1,8 @@
-//! Reading history: a whole ring for drawing, or a window of it reduced to points.
+//! Reading history: the single samples for drawing, or a window over all tiers as points.
 //!
 //! Owns the two views and how they are written, as JSON or CSV. Promises: positions are times in
-//! `Recent`; in `Series` a gap stays a gap (a bucket without values is left out); buckets keep
-//! their borders as time moves on, so that a chart does not shimmer. May import: `history`,
+//! `Recent`; in `Series` a gap stays a gap, each sample counts once, and joined points keep their
+//! borders as time moves on, so that a chart does not shimmer. May import: `history`,
 //! `definition`, `selected` (how numbers are written).
 
 use std::io::Write;
@@ -10,34 +10,45 @@ use std::ops::Range;
 
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
-use super::{History, Track};
+use super::bucket::{COLUMNS, Cell};
+use super::decimal::Decimal;
+use super::ring::Ring;
+use super::{Bucket, History};
+use crate::metrics::definition::Unit;
 use crate::metrics::selected::Rounded;
 
-/// All that is kept of one series: `{"t0","step_ms","values":[number|null,...]}`.
+/// All single samples of one series: `{"t0","step_ms","values":[number|null,...]}`.
 #[derive(Debug)]
 pub struct Recent<'a> {
-    history: &'a History,
-    track: &'a Track,
+    samples: &'a Ring,
+    series: usize,
+    unit: Unit,
     /// From the first row that has a value to the newest.
     rows: Range<u64>,
 }
 
 impl<'a> Recent<'a> {
-    pub(super) fn new(history: &'a History, track: &'a Track) -> Recent<'a> {
-        let rows = history.rows_kept();
-        let has_value = |row: &u64| track.values[history.slot(*row)].decode().is_some();
-        let first = rows.clone().find(has_value).unwrap_or(rows.end);
-        Recent { history, track, rows: first..rows.end }
+    pub(super) fn new(history: &'a History, series: usize) -> Recent<'a> {
+        let unit = history.directory.series()[series].unit;
+        let mut recent = Recent { samples: &history.samples, series, unit, rows: 0..0 };
+        let rows = history.samples.held();
+        let first = rows.clone().find(|row| recent.value(*row).is_some()).unwrap_or(rows.end);
+        recent.rows = first..rows.end;
+        recent
     }
 
     /// Unix milliseconds of the first value; 0 if there is none.
     pub fn t0(&self) -> u64 {
-        if self.rows.is_empty() { 0 } else { self.history.time_ms(self.rows.start) }
+        if self.rows.is_empty() { 0 } else { self.samples.time_ms(self.rows.start) }
     }
 
     /// The values, one step apart, from the first known one to the newest tick.
     pub fn values(&self) -> impl Iterator<Item = Option<f64>> {
-        self.rows.clone().map(|row| self.track.values[self.history.slot(row)].decode())
+        self.rows.clone().map(|row| self.value(row))
+    }
+
+    fn value(&self, row: u64) -> Option<f64> {
+        Decimal::from_bits(self.samples.codes(row)[self.series]).decode()
     }
 }
 
@@ -45,9 +56,9 @@ impl Serialize for Recent<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut fields = serializer.serialize_struct("Recent", 3)?;
         fields.serialize_field("t0", &self.t0())?;
-        fields.serialize_field("step_ms", &self.history.step_ms)?;
-        let unit = self.track.unit;
-        fields.serialize_field("values", &Sequence(|| self.values().map(|v| Rounded(v, unit))))?;
+        fields.serialize_field("step_ms", &self.samples.step_ms())?;
+        let values = Sequence(|| self.values().map(|value| Rounded(value, self.unit)));
+        fields.serialize_field("values", &values)?;
         fields.end()
     }
 }
@@ -56,16 +67,22 @@ impl Serialize for Recent<'_> {
 #[derive(Debug)]
 pub struct Series<'a> {
     history: &'a History,
-    track: &'a Track,
-    rows: Range<u64>,
-    /// Rows that make one point.
-    stride: u64,
+    series: usize,
+    /// The rows of each tier that are in it, coarsest first; the first row that is not complete
+    /// comes after the last that is held.
+    parts: [Range<u64>; TIERS],
+    /// Milliseconds that are joined to one point; `None` if each row is one.
+    join_ms: Option<u64>,
+    step_ms: u64,
 }
 
-/// What became of the rows of one bucket.
+/// Tiers, coarsest first: minutes, tens, samples.
+const TIERS: usize = 3;
+
+/// What became of some samples.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Point {
-    /// Unix milliseconds of the first value.
+    /// Unix milliseconds of the first sample.
     pub time_ms: u64,
     /// The smallest value.
     pub min: f64,
@@ -78,28 +95,42 @@ pub struct Point {
 impl<'a> Series<'a> {
     pub(super) fn new(
         history: &'a History,
-        track: &'a Track,
+        series: usize,
         since_ms: Option<u64>,
         until_ms: Option<u64>,
         points: Option<usize>,
     ) -> Series<'a> {
-        let kept = history.rows_kept();
-        // Times rise with rows, so that a window of time is a range of rows.
-        let before = |time_ms: u64| history.rows_before(time_ms);
-        let start = since_ms.map_or(kept.start, before);
-        let end = until_ms.map_or(kept.end, |until_ms| before(until_ms.saturating_add(1)));
-        let rows = start..end.max(start);
-        let stride = points.map_or(1, |points| stride(&rows, points as u64));
-        Series { history, track, rows, stride }
+        let parts = history.parts(since_ms, until_ms.unwrap_or(u64::MAX));
+        let coarsest = parts.iter().position(|part| !part.is_empty()).unwrap_or(TIERS - 1);
+        let step_ms = history.ring(coarsest).step_ms();
+        let mut window = Series { history, series, parts, join_ms: None, step_ms };
+        let rows: u64 = window.parts.iter().map(|part| part.end - part.start).sum();
+        if let Some(points) = points.filter(|points| rows > *points as u64) {
+            window.join(points.max(1) as u64);
+        }
+        window
     }
 
     /// The points, oldest first.
     pub fn points(&self) -> impl Iterator<Item = Point> {
-        let buckets = buckets(&self.rows, self.stride);
-        buckets.filter_map(|bucket| {
-            let first = (bucket * self.stride).max(self.rows.start);
-            let end = ((bucket + 1) * self.stride).min(self.rows.end);
-            self.point(first..end)
+        let mut rows = self.rows().peekable();
+        std::iter::from_fn(move || {
+            loop {
+                let (time_ms, mut cell) = rows.next()?;
+                let mut begun_ms = time_ms;
+                while let Some(join_ms) = self.join_ms {
+                    let is_joined = |next: &(u64, Cell)| next.0 / join_ms == begun_ms / join_ms;
+                    let Some((time_ms, next)) = rows.next_if(is_joined) else { break };
+                    // A point begins where the series does.
+                    if cell.figures().is_none() {
+                        begun_ms = time_ms;
+                    }
+                    cell.merge(next);
+                }
+                if let Some([min, mean, max]) = cell.figures() {
+                    return Some(Point { time_ms: begun_ms, min, mean, max });
+                }
+            }
         })
     }
 
@@ -109,9 +140,9 @@ impl<'a> Series<'a> {
         if out.is_empty() {
             out.extend_from_slice(b"metric,t,min,mean,max\n");
         }
+        let unit = self.unit();
         for point in self.points() {
-            write_csv_text(&self.track.metric, out);
-            let unit = self.track.unit;
+            write_csv_text(self.metric(), out);
             let [min, mean, max] =
                 [point.min, point.mean, point.max].map(|value| unit.round(value));
             // Writing to a vector cannot fail.
@@ -119,59 +150,155 @@ impl<'a> Series<'a> {
         }
     }
 
-    fn point(&self, rows: Range<u64>) -> Option<Point> {
-        let values = |row: u64| {
-            let value = self.track.values[self.history.slot(row)].decode()?;
-            Some((row, value))
+    /// Sets the stretches so that there are at most `points`.
+    fn join(&mut self, points: u64) {
+        let mut ends = self.parts.iter().enumerate().filter(|(_, part)| !part.is_empty());
+        let Some((tier, part)) = ends.next() else { return };
+        let oldest_ms = self.history.row_ms(tier, part.start);
+        let (tier, part) = ends.next_back().unwrap_or((tier, part));
+        let newest_ms = self.history.row_ms(tier, part.end - 1);
+        let span_ms = newest_ms - oldest_ms;
+        // A span of whole stretches touches one more, wherever their borders are. That counts on
+        // the worst place, so that the length is the same when the window has moved.
+        self.step_ms = match points {
+            1 => (span_ms + 1).next_multiple_of(self.step_ms),
+            _ => span_ms.div_ceil(points - 1).max(1).next_multiple_of(self.step_ms),
         };
-        let mut values = rows.filter_map(values);
-        let (row, first) = values.next()?;
-        let mut point =
-            Point { time_ms: self.history.time_ms(row), min: first, mean: first, max: first };
-        let mut count = 1.0;
-        for (_, value) in values {
-            point.min = point.min.min(value);
-            point.max = point.max.max(value);
-            point.mean += value;
-            count += 1.0;
-        }
-        // Rounding must not carry a mean of equal values past them.
-        point.mean = (point.mean / count).clamp(point.min, point.max);
-        Some(point)
+        // No stretch between two multiples need hold all of a window; one from the epoch does.
+        self.join_ms = Some(if points == 1 { newest_ms + 1 } else { self.step_ms });
+    }
+
+    fn rows(&self) -> impl Iterator<Item = (u64, Cell)> {
+        let parts = self.parts.iter().enumerate();
+        parts.flat_map(move |(tier, part)| {
+            part.clone().map(move |row| {
+                (self.history.row_ms(tier, row), self.history.row_cell(tier, row, self.series))
+            })
+        })
+    }
+
+    /// How many samples each row stands for.
+    #[cfg(test)]
+    pub(super) fn sample_counts(&self) -> impl Iterator<Item = u64> {
+        self.rows().map(|(_, cell)| cell.weight())
+    }
+
+    fn metric(&self) -> &str {
+        &self.history.directory.series()[self.series].metric
+    }
+
+    fn unit(&self) -> Unit {
+        self.history.directory.series()[self.series].unit
     }
 }
 
 impl Serialize for Series<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let unit = self.track.unit;
+        let unit = self.unit();
         let rounded = |value| Rounded(Some(value), unit);
         let tuple = |p: Point| (p.time_ms, rounded(p.min), rounded(p.mean), rounded(p.max));
         let mut fields = serializer.serialize_struct("Series", 4)?;
-        fields.serialize_field("metric", &self.track.metric)?;
+        fields.serialize_field("metric", self.metric())?;
         fields.serialize_field("unit", unit.name())?;
-        fields.serialize_field("step_ms", &(self.history.step_ms.saturating_mul(self.stride)))?;
+        fields.serialize_field("step_ms", &self.step_ms)?;
         fields.serialize_field("points", &Sequence(|| self.points().map(tuple)))?;
         fields.end()
     }
 }
 
 impl History {
-    fn time_ms(&self, row: u64) -> u64 {
-        self.times_ms[self.slot(row)]
-    }
-
-    /// The first kept row that is not before `time_ms`.
-    fn rows_before(&self, time_ms: u64) -> u64 {
-        let Range { mut start, mut end } = self.rows_kept();
-        while start < end {
-            let middle = start + (end - start) / 2;
-            if self.time_ms(middle) < time_ms {
-                start = middle + 1;
-            } else {
-                end = middle;
+    /// The rows of each tier that a window is made of, coarsest first.
+    ///
+    /// Each coarser tier is used for what lies before the finer ones, whole rows of it. The last of
+    /// those may hold samples that the finer tiers have as well: these then begin with the next
+    /// coarse row, which begins with one of theirs.
+    fn parts(&self, since_ms: Option<u64>, until_ms: u64) -> [Range<u64>; TIERS] {
+        let mut parts = [0..0, 0..0, 0..0];
+        // Where what is covered so far begins.
+        let mut reach_ms = u64::MAX;
+        for tier in (0..TIERS).rev() {
+            let start = self.first_row_from(tier, since_ms.unwrap_or(0));
+            let end = self.first_row_from(tier, reach_ms);
+            if start < end && tier + 1 < TIERS {
+                let is_last = end == self.rows_end(tier);
+                let cut_ms = if is_last { u64::MAX } else { self.row_ms(tier, end) };
+                for (finer, part) in parts.iter_mut().enumerate().skip(tier + 1) {
+                    part.start = part.start.max(self.first_row_from(finer, cut_ms));
+                    part.end = part.end.max(part.start);
+                }
+            }
+            parts[tier] = start..end.max(start);
+            let oldest = self.ring(tier).held().start;
+            if oldest < self.rows_end(tier) {
+                reach_ms = reach_ms.min(self.row_ms(tier, oldest));
+            }
+            // Without a beginning the single samples are what is asked for.
+            if since_ms.is_none_or(|since_ms| since_ms >= reach_ms) {
+                break;
             }
         }
-        start
+        for (tier, part) in parts.iter_mut().enumerate() {
+            part.end = part.end.min(self.first_row_from(tier, until_ms.saturating_add(1)));
+            part.start = part.start.min(part.end);
+        }
+        parts
+    }
+
+    fn ring(&self, tier: usize) -> &Ring {
+        [&self.minutes, &self.tens, &self.samples][tier]
+    }
+
+    /// Whether the tier has a row that is not complete.
+    fn has_open_row(&self, tier: usize) -> bool {
+        match tier {
+            0 => self.open_minute.is_open() || self.open_ten.is_open(),
+            1 => self.open_ten.is_open(),
+            _ => false,
+        }
+    }
+
+    /// One past the last row, the one that is not complete included.
+    fn rows_end(&self, tier: usize) -> u64 {
+        self.ring(tier).held().end + u64::from(self.has_open_row(tier))
+    }
+
+    fn row_ms(&self, tier: usize, row: u64) -> u64 {
+        let ring = self.ring(tier);
+        if row < ring.held().end {
+            return ring.time_ms(row);
+        }
+        let begun: &Bucket = match tier {
+            0 if self.open_minute.is_open() => &self.open_minute,
+            _ => &self.open_ten,
+        };
+        begun.time_ms
+    }
+
+    /// What a row knows of a series.
+    fn row_cell(&self, tier: usize, row: u64, series: usize) -> Cell {
+        let ring = self.ring(tier);
+        let mut cell = Cell::default();
+        if row >= ring.held().end {
+            if tier == 0 {
+                cell.merge(self.open_minute.cell(series));
+            }
+            cell.merge(self.open_ten.cell(series));
+        } else if tier + 1 < TIERS {
+            let codes = &ring.codes(row)[COLUMNS * series..][..COLUMNS];
+            cell.add_codes(codes, u32::from(ring.count(row)));
+        } else if let Some(figure) = Decimal::from_bits(ring.codes(row)[series]).decode() {
+            cell.add(figure);
+        }
+        cell
+    }
+
+    /// The first row that is not before `time_ms`, the one that is not complete included.
+    fn first_row_from(&self, tier: usize, time_ms: u64) -> u64 {
+        let ring = self.ring(tier);
+        let row = ring.first_from(time_ms);
+        let is_open_before =
+            row == ring.held().end && self.has_open_row(tier) && self.row_ms(tier, row) < time_ms;
+        row + u64::from(is_open_before)
     }
 }
 
@@ -183,27 +310,6 @@ impl<F: Fn() -> I, I: Iterator<Item: Serialize>> Serialize for Sequence<F> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq((self.0)())
     }
-}
-
-/// The fewest rows a point, so that `rows` make at most `points` points. Borders lie at multiples
-/// of the stride, not at the start of the window, which may cost one point more than the division
-/// says.
-fn stride(rows: &Range<u64>, points: u64) -> u64 {
-    let points = points.max(1);
-    let mut stride = (rows.end - rows.start).div_ceil(points).max(1);
-    while buckets(rows, stride).count() as u64 > points {
-        stride += 1;
-        if points == 1 {
-            // One bucket must hold all, wherever the borders are: no finite stride need do so.
-            return rows.end.max(1);
-        }
-    }
-    stride
-}
-
-/// The buckets that `rows` touch, by number.
-fn buckets(rows: &Range<u64>, stride: u64) -> Range<u64> {
-    if rows.is_empty() { 0..0 } else { rows.start / stride..(rows.end - 1) / stride + 1 }
 }
 
 fn write_csv_text(text: &str, out: &mut Vec<u8>) {
