@@ -18,7 +18,7 @@ use std::fmt;
 use std::time::Duration;
 
 use facts::Facts;
-use history::History;
+use history::{History, HistoryOptions};
 use snapshot::{Server, Snapshot};
 use source::{Process, Source};
 
@@ -78,6 +78,21 @@ impl MetricsService {
         self.idle_interval = interval;
     }
 
+    /// Begins history anew as `options` have it, before the first tick; with a path it goes on from
+    /// what the file holds.
+    ///
+    /// # Errors
+    /// As [`History::open`] has them; then everything stays as it was.
+    pub fn set_history(&mut self, options: &HistoryOptions) -> Result<(), history::Error> {
+        self.history = History::open(options, self.interval)?;
+        Ok(())
+    }
+
+    /// Writes what history holds and its file does not, for a clean stop.
+    pub fn stop(&mut self) {
+        self.history.flush();
+    }
+
     /// One base tick: samples, whatever the age of the cache, has `own` fill in what the program
     /// measures of itself, and records history.
     pub fn tick(
@@ -131,7 +146,7 @@ impl MetricsService {
         self.cache
     }
 
-    /// The samples of the last minutes.
+    /// The figures of the last day.
     pub fn history(&self) -> &History {
         &self.history
     }
@@ -203,6 +218,17 @@ mod tests {
         assert_eq!(service.latest().sequence, 7);
         let recent = serde_json::to_value(service.history().recent("load.one").unwrap()).unwrap();
         assert_eq!(recent["values"], serde_json::json!([1]));
+    }
+
+    #[test]
+    fn history_is_as_its_options_have_it_or_stays_as_it_was() {
+        let mut service = counting();
+        let limited = |series_max| HistoryOptions { series_max, ..HistoryOptions::default() };
+        service.set_history(&limited(2)).unwrap();
+        service.set_history(&limited(0)).unwrap_err();
+        service.tick(SECOND, 1000, 1, |_| {});
+        service.stop();
+        assert_eq!(service.history().names().count(), 2);
     }
 
     #[test]
