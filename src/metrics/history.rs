@@ -15,6 +15,8 @@
 //! is taken for right and older rows move with it, in every tier; when it jumps forward there is a
 //! gap, as if the host had slept.
 //!
+//! Where rows are joined, a mean weighs each by its samples, of which a series may have had fewer.
+//!
 //! Promises: a fixed number of series; no allocation while the set of rows in the snapshot stays
 //! the same; labels never fall; each sample is in exactly one row of each tier.
 //! May import: `definition`, `snapshot`, `selected` (how numbers are written).
@@ -173,7 +175,7 @@ impl History {
         self.samples.push(time_ms, 1);
         self.open_ten.begin_sample(time_ms);
         let row = self.samples.held().end - 1;
-        if !self.directory.is_bound(snapshot) {
+        if !self.directory.is_bound(snapshot, row) {
             self.bind(snapshot, row);
         }
         let codes = self.samples.codes_mut(row);
@@ -211,6 +213,7 @@ impl History {
     /// Without `points` the rows come as they are held: coarse ones before fine ones where the
     /// window crosses tiers. With fewer `points` than rows they are joined in equal stretches of
     /// whole multiples of the coarsest step, which begin at multiples of their length in Unix time.
+    /// `step_ms` is that length, or else the coarsest step in the window.
     pub fn query(
         &self,
         metric: &str,

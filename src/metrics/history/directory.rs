@@ -31,6 +31,8 @@ pub(super) struct Directory {
     series: Vec<Series>,
     /// One a record, in walking order.
     bindings: Vec<Binding>,
+    /// When a series that is gone can make room for a figure that has none.
+    room_at: Option<u64>,
 }
 
 /// One series.
@@ -59,7 +61,7 @@ impl Directory {
     pub(super) fn new(series_max: usize) -> Directory {
         let mut order: Vec<usize> = (0..TOPICS.len()).collect();
         order.sort_by_key(|topic| rank(&TOPICS[*topic]));
-        Directory { series_max, order, series: Vec::new(), bindings: Vec::new() }
+        Directory { series_max, order, series: Vec::new(), bindings: Vec::new(), room_at: None }
     }
 
     pub(super) const fn bytes(series_max: usize) -> usize {
@@ -80,10 +82,11 @@ impl Directory {
         true
     }
 
-    /// True if each record of `snapshot` still has the binding it had in the last one.
-    pub(super) fn is_bound(&self, snapshot: &Snapshot) -> bool {
+    /// True if each record of `snapshot` still has the binding it had in the last one, and there is
+    /// no more room than then.
+    pub(super) fn is_bound(&self, snapshot: &Snapshot, tick: u64) -> bool {
         let mut bindings = self.bindings.iter();
-        let mut same = true;
+        let mut same = self.room_at.is_none_or(|room_at| tick < room_at);
         for_each_record(&self.order, snapshot, |topic, record| {
             same &= bindings
                 .next()
@@ -103,6 +106,7 @@ impl Directory {
             series.is_bound = false;
         }
         let mut taken = Vec::new();
+        let mut is_short = false;
         let mut bindings = Vec::with_capacity(self.bindings.len());
         let order = std::mem::take(&mut self.order);
         // Those that have a number keep it, whoever comes before them.
@@ -123,12 +127,16 @@ impl Directory {
                     taken.push(number);
                     Some(number)
                 });
+                is_short |= found.is_none();
                 columns.extend(found.map(|number| (column, number)));
             });
             bindings.push(Binding { topic, key: key.to_owned(), columns });
         });
         self.order = order;
         self.bindings = bindings;
+        let gone = self.series.iter().filter(|series| !series.is_bound);
+        let room_at = gone.map(|series| series.bound_at + patience).min();
+        self.room_at = room_at.filter(|_| is_short);
         taken
     }
 

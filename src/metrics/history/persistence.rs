@@ -22,7 +22,11 @@ impl History {
     pub(super) fn attach(&mut self, mut store: Store) {
         match store.load() {
             Ok(blocks) => self.restore(&mut store, &blocks),
-            Err(error) => log::warn!("history cannot be read, beginning without: {error}"),
+            Err(error) => {
+                // What it holds cannot be told from what would be written to it.
+                log::warn!("the history file cannot be read, history is in memory alone: {error}");
+                return;
+            }
         }
         store.begin_at(self.minutes.held().end);
         self.store = Some(store);
@@ -92,7 +96,9 @@ impl History {
             "history ends {} s ahead of the clock; it is moved back by as much in memory",
             (newest_ms - time_ms) / 1000
         );
-        let shift_ms = newest_ms + row_ms - time_ms;
+        // To before the minute that begins now: none of those kept is to go on, and be written
+        // again with a label that is not its own.
+        let shift_ms = newest_ms + row_ms - time_ms / MINUTE_MS * MINUTE_MS;
         self.shift_back(shift_ms);
         // Near 1970 the shift may have hit zero.
         time_ms.max(newest_ms.saturating_sub(shift_ms) + 1)
