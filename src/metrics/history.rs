@@ -28,8 +28,6 @@ mod persistence;
 mod query;
 mod ring;
 mod store;
-#[cfg(test)]
-mod tests;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -336,3 +334,6 @@ fn samples(step_ms: u64) -> usize {
 fn rows(step_ms: u64, span_ms: u64) -> usize {
     (span_ms / step_ms).max(1) as usize
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,9 +7,6 @@
 //! than a day ahead were labelled by a clock that was wrong, and are left out.
 //! Promises: each row kept is in memory once. May import: `history`.
 
-#[cfg(test)]
-mod tests;
-
 use super::bucket::COLUMNS;
 use super::ring::Ring;
 use super::store::{Block, Held, PARTS_MAX, Store};
@@ -202,3 +199,6 @@ fn drop_from(ring: &mut Ring, limit_ms: u64) -> u64 {
     }
     before - ring.held().end
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,8 +14,6 @@
 
 mod error;
 mod format;
-#[cfg(test)]
-pub(super) mod image;
 mod medium;
 
 use std::io;
@@ -359,3 +357,6 @@ fn in_time(mut blocks: Vec<Held>) -> Vec<Held> {
     }
     kept
 }
+
+#[cfg(test)]
+pub(super) mod image;

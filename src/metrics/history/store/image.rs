@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::format::Layout;
 use super::medium::Medium;
@@ -35,23 +35,27 @@ impl Image {
         Image(Arc::new(Mutex::new(State { bytes, ..State::default() })))
     }
 
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().expect("a test that has panicked is over")
+    }
+
     pub fn bytes(&self) -> Vec<u8> {
-        self.0.lock().unwrap().bytes.clone()
+        self.state().bytes.clone()
     }
 
     /// Every write since the last time, as (offset, bytes).
     pub fn take_writes(&self) -> Vec<(usize, Vec<u8>)> {
-        std::mem::take(&mut self.0.lock().unwrap().writes)
+        std::mem::take(&mut self.state().writes)
     }
 
     /// From now on every write fails, or none.
     pub fn set_failing(&self, fails: bool) {
-        self.0.lock().unwrap().fails = fails;
+        self.state().fails = fails;
     }
 
     /// Puts `bytes` in place, beyond the end as well.
     pub fn put(&self, offset: usize, bytes: &[u8]) {
-        let state = &mut self.0.lock().unwrap();
+        let mut state = self.state();
         let end = state.bytes.len().max(offset + bytes.len());
         state.bytes.resize(end, 0);
         state.bytes[offset..][..bytes.len()].copy_from_slice(bytes);
@@ -60,7 +64,7 @@ impl Image {
 
 impl Medium for Image {
     fn read_at(&mut self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
-        let state = self.0.lock().unwrap();
+        let state = self.state();
         let there = state.bytes.get(offset as usize..).unwrap_or_default();
         let count = there.len().min(bytes.len());
         bytes[..count].copy_from_slice(&there[..count]);
@@ -69,11 +73,11 @@ impl Medium for Image {
     }
 
     fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        if self.0.lock().unwrap().fails {
+        if self.state().fails {
             return Err(io::Error::from(io::ErrorKind::StorageFull));
         }
         self.put(offset as usize, bytes);
-        self.0.lock().unwrap().writes.push((offset as usize, bytes.to_vec()));
+        self.state().writes.push((offset as usize, bytes.to_vec()));
         Ok(())
     }
 }
