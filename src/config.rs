@@ -18,6 +18,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::engine::net::ListenAddress;
+use crate::metrics::history::{HistoryOptions, SERIES_LIMIT, WRITE_EVERY_MAX, WRITE_EVERY_MIN};
 pub(crate) use draft::Draft;
 pub use duration::{duration_text, parse_duration};
 pub use file::{FILE_BYTES_MAX, PATH_DEFAULT, read_file};
@@ -29,14 +30,11 @@ pub const INTERVAL_MIN: Duration = Duration::from_millis(100);
 /// Longest sampling interval.
 pub const INTERVAL_MAX: Duration = Duration::from_secs(3600);
 
-/// How many series the history may keep. One would do to be read by one alert; beyond the last,
-/// a day of history is more than 50 MiB.
-pub const SERIES: RangeInclusive<usize> = 1..=1024;
+/// How many series history may keep.
+pub const SERIES: RangeInclusive<usize> = 1..=SERIES_LIMIT;
 
-/// How often the history may be written to its file: more often would wear out the flash memory of
-/// a small board, more seldom would lose most of an hour's samples with the power.
-pub const WRITE_EVERY: RangeInclusive<Duration> =
-    Duration::from_secs(60)..=Duration::from_secs(3600);
+/// How often history may be written to its file.
+pub const WRITE_EVERY: RangeInclusive<Duration> = WRITE_EVERY_MIN..=WRITE_EVERY_MAX;
 
 /// An address as an operator writes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,17 +147,6 @@ impl CommandLines {
     }
 }
 
-/// What is remembered, and where: `[history]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HistorySettings {
-    /// Series kept at most; within [`SERIES`].
-    pub series: usize,
-    /// The file that keeps the history across restarts; an absolute path.
-    pub path: Option<PathBuf>,
-    /// How often that file is written; within [`WRITE_EVERY`].
-    pub write_every: Duration,
-}
-
 /// What is shown of processes: `[processes]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProcessSettings {
@@ -188,7 +175,7 @@ pub struct Config {
     /// What is logged: error to trace.
     pub log_level: log::LevelFilter,
     /// What is remembered.
-    pub history: HistorySettings,
+    pub history: HistoryOptions,
     /// What is shown of processes.
     pub processes: ProcessSettings,
 }
@@ -204,7 +191,7 @@ impl Default for Config {
             allow_hosts: Vec::new(),
             allow_origins: Vec::new(),
             log_level: log::LevelFilter::Info,
-            history: HistorySettings { series: 96, path: None, write_every: *WRITE_EVERY.start() },
+            history: HistoryOptions::default(),
             processes: ProcessSettings { commands: CommandLines::Authenticated },
         }
     }
@@ -233,7 +220,7 @@ impl Config {
             check_duration("sample_when_idle", idle, self.interval..=INTERVAL_MAX)?;
         }
         check_count("max_connections", self.connections_max, 1..=1_000_000)?;
-        check_count("[history] series", self.history.series, SERIES)?;
+        check_count("[history] series", self.history.series_max, SERIES)?;
         check_duration("[history] write_every", self.history.write_every, WRITE_EVERY)?;
         match &self.history.path {
             Some(path) if !path.is_absolute() => fault(

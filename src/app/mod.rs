@@ -317,6 +317,7 @@ impl Handler for App {
     }
 
     fn drain(&mut self, context: &mut Context<'_>) {
+        self.metrics.stop();
         let lateness = self.own.lateness(context.now());
         if let Some(p99) = lateness.p99 {
             log::info!("tick seq={} lateness_p99_us={}", self.sequence, p99.as_micros());

@@ -43,6 +43,8 @@ pub enum Error {
         /// What the system said.
         cause: String,
     },
+    /// The file that keeps history cannot be had.
+    History(String),
     /// The process may not have as many descriptors as the limits need.
     Descriptors(String),
     /// The system's poll has failed.
@@ -52,7 +54,9 @@ pub enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::Config(sentence) | Error::Descriptors(sentence) => formatter.write_str(sentence),
+            Error::Config(sentence) | Error::History(sentence) | Error::Descriptors(sentence) => {
+                formatter.write_str(sentence)
+            }
             Error::Listen { address, cause } => {
                 write!(formatter, "cannot listen on {address}: {cause}")
             }
@@ -100,6 +104,7 @@ impl Server {
         let slots = limits.slots();
         let mut metrics = MetricsService::for_this_host(config.interval);
         metrics.sample_when_idle(config.sample_when_idle);
+        metrics.set_history(&config.history).map_err(|error| Error::History(error.to_string()))?;
         let machine = metrics.facts().name.clone();
         let access = Access::new(&config.allow_hosts, &config.allow_origins, machine.as_deref());
         let app = App::new(metrics, access, slots);

@@ -84,7 +84,7 @@ pub(crate) fn read_into(draft: &mut Draft, path: &Path, text: &str) -> Result<()
     draft.take(&mut top, "allow_host", Item::texts, |config| &mut config.allow_hosts)?;
     draft.take(&mut top, "allow_origin", Item::texts, |config| &mut config.allow_origins)?;
     if let Some(mut history) = top.take_section("history", "[history]")? {
-        draft.take(&mut history, "series", Item::count, |config| &mut config.history.series)?;
+        draft.take(&mut history, "series", Item::count, |config| &mut config.history.series_max)?;
         draft.take(&mut history, "path", optional_path, |config| &mut config.history.path)?;
         draft.take(&mut history, "write_every", Item::duration, |c| &mut c.history.write_every)?;
         history.finish()?;
@@ -172,7 +172,7 @@ mod tests {
         assert!(config.no_auth);
         assert_eq!(config.allow_hosts, ["box.example"]);
         assert_eq!(config.allow_origins, ["https://a.example", "https://b.example"]);
-        assert_eq!(config.history.series, 16);
+        assert_eq!(config.history.series_max, 16);
         assert_eq!(config.history.path, Some(PathBuf::from("/var/lib/h")));
         assert_eq!(config.history.write_every, Duration::from_secs(300));
         assert_eq!(config.processes.commands, CommandLines::Never);

@@ -16,7 +16,7 @@ impl Config {
         page.lines(HEAD);
         self.print_top(&mut page);
         page.section("[history]");
-        page.entry(SERIES, "series", &self.history.series.to_string());
+        page.entry(SERIES, "series", &self.history.series_max.to_string());
         let path = self.history.path.as_ref().map(|path| quoted(&path.display().to_string()));
         page.optional(HISTORY_PATH, "path", path, "\"/var/lib/vitald/history\"");
         page.entry(WRITE_EVERY, "write_every", &quoted(&duration_text(self.history.write_every)));
@@ -141,9 +141,10 @@ mod tests {
 
     use super::*;
     use crate::config::{
-        CommandLines, Draft, HistorySettings, INTERVAL_MAX, INTERVAL_MIN, Listen, ProcessSettings,
+        CommandLines, Draft, INTERVAL_MAX, INTERVAL_MIN, Listen, ProcessSettings,
         WRITE_EVERY as WRITE_EVERY_RANGE, read_into,
     };
+    use crate::metrics::history::HistoryOptions;
 
     const EXAMPLE: &str = include_str!("../../examples/vitald.toml");
 
@@ -191,11 +192,12 @@ mod tests {
         prop::collection::vec(listen, 1..4)
     }
 
-    fn histories() -> impl Strategy<Value = HistorySettings> {
+    fn histories() -> impl Strategy<Value = HistoryOptions> {
         let path = prop::option::of("/(?s).{0,20}".prop_map(PathBuf::from));
         let write_every = durations(*WRITE_EVERY_RANGE.start(), *WRITE_EVERY_RANGE.end());
-        (1..=1024_usize, path, write_every)
-            .prop_map(|(series, path, write_every)| HistorySettings { series, path, write_every })
+        (1..=1024_usize, path, write_every).prop_map(|(series_max, path, write_every)| {
+            HistoryOptions { series_max, path, write_every }
+        })
     }
 
     fn configs() -> impl Strategy<Value = Config> {

@@ -10,7 +10,7 @@
 //! May import: `snapshot` (the column types and the macro that reads the table).
 
 use super::snapshot::{
-    Column, Container, Content, Counter, Figure, Flag, List, Record, Text, Typed, Value,
+    Column, Container, Content, Counter, Figure, Flag, List, Mark, Record, Text, Typed, Value,
 };
 
 /// What a figure counts. Decides how many decimals are worth writing.
@@ -99,9 +99,11 @@ pub struct Field {
     pub name: &'static str,
     /// What it holds.
     pub kind: Kind,
-    /// Whether it is a count since the start, which only rises: a line of it shows nothing, so
-    /// history does not keep it.
+    /// Whether it is a count since the start.
     pub is_counter: bool,
+    /// Whether it only ever rises, as counts and high-water marks do: a line of it shows nothing,
+    /// so history does not keep it.
+    pub only_rises: bool,
     /// What it counts.
     pub unit: Unit,
     /// What it means, one sentence without a full stop.
@@ -233,7 +235,7 @@ super::snapshot::define_metrics! {
     server: Server, "What vitald measures of itself" {
         connections_active as "connections.active":
             Figure, Count, "Connections of every kind now, those on their way out included";
-        connections_peak as "connections.peak": Figure, Count, "The most connections at one time";
+        connections_peak as "connections.peak": Mark, Count, "The most connections at one time";
         connections_opened as "connections.opened": Counter, Count, "Connections opened";
         connections_closed as "connections.closed": Counter, Count, "Connections closed";
         connections_by_state_connecting as "connections.by_state.CONNECTING":
@@ -317,7 +319,7 @@ super::snapshot::define_metrics! {
             Figure, Milliseconds, "Longest time from a ping to its pong, over 60 s";
         queues_bytes as "queues.bytes": Figure, Bytes, "Bytes that wait to be sent";
         queues_bytes_max as "queues.bytes_max":
-            Figure, Bytes, "The most bytes that waited at one time";
+            Mark, Bytes, "The most bytes that waited at one time";
         queues_frames_live as "queues.frames_live": Figure, Count, "Shared frames in use";
         tasks_running as "tasks.running": Figure, Count, "Tasks that run";
         tasks_cancelling as "tasks.cancelling": Figure, Count, "Tasks that wind down";
@@ -330,15 +332,15 @@ super::snapshot::define_metrics! {
         cache_hit_rate as "cache.hit_rate":
             Figure, Percent, "Hits as a share of the reads of the last 5 minutes";
         pools_frames_live as "pools.frames.live": Figure, Count, "Shared frames in use";
-        pools_frames_high as "pools.frames.high": Figure, Count, "Shared frames in use at the most";
+        pools_frames_high as "pools.frames.high": Mark, Count, "Shared frames in use at the most";
         pools_frames_reused as "pools.frames.reused": Counter, Count, "Shared frames used again";
         pools_heads_live as "pools.heads.live": Figure, Count, "Input buffers in use";
-        pools_heads_high as "pools.heads.high": Figure, Count, "Input buffers in use at the most";
+        pools_heads_high as "pools.heads.high": Mark, Count, "Input buffers in use at the most";
         pools_heads_reused as "pools.heads.reused": Counter, Count, "Input buffers used again";
         pools_slots_live as "pools.slots.live":
             Figure, Count, "Places in the connection table in use";
         pools_slots_high as "pools.slots.high":
-            Figure, Count, "Places in the connection table in use at the most";
+            Mark, Count, "Places in the connection table in use at the most";
         pools_slots_reused as "pools.slots.reused":
             Counter, Count, "Places in the connection table used again";
         loop_turns as "loop.turns": Counter, Count, "Passes of the loop";

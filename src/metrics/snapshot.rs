@@ -16,6 +16,8 @@ pub use super::definition::{
 pub type Figure = Option<f64>;
 /// A count since the start, which only rises.
 pub type Counter = Figure;
+/// The most that there was at one time, which only rises as well.
+pub type Mark = Figure;
 /// A yes or no; `None` where unknown.
 pub type Flag = Option<bool>;
 /// A name or a label, kept from tick to tick so that it is not allocated again.
@@ -220,6 +222,7 @@ macro_rules! define_metrics {
                         name: stringify!($key),
                         kind: Kind::Text,
                         is_counter: false,
+                        only_rises: false,
                         unit: Unit::Nothing,
                         help: $key_help,
                     }, )?
@@ -227,6 +230,10 @@ macro_rules! define_metrics {
                         name: [$( $path, )? stringify!($field)][0],
                         kind: <$Column as Typed>::KIND,
                         is_counter: matches!(stringify!($Column).as_bytes(), b"Counter"),
+                        only_rises: matches!(
+                            stringify!($Column).as_bytes(),
+                            b"Counter" | b"Mark"
+                        ),
                         unit: Unit::$unit,
                         help: $field_help,
                     }, )+

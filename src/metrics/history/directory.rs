@@ -17,9 +17,9 @@ fn rank(topic: &Topic) -> u8 {
     }
 }
 
-/// Whether history keeps a figure. A count since the start only rises: a line of it shows nothing.
+/// Whether history keeps a figure.
 fn is_kept(field: &Field) -> bool {
-    field.kind == Kind::Figure && !field.is_counter
+    field.kind == Kind::Figure && !field.only_rises
 }
 
 /// The series, and where the figures of the latest snapshot go.

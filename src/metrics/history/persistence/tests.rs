@@ -14,7 +14,7 @@ use crate::metrics::snapshot::Network;
 const START_MS: u64 = 1_700_006_400_000;
 const SECOND: Duration = Duration::from_secs(1);
 /// All single records and an interface or two.
-const SERIES: usize = 60;
+const SERIES: usize = 96;
 
 /// One run of vitald over an image of a file.
 struct Run {
