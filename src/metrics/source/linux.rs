@@ -1,59 +1,63 @@
-//! Linux: held-open files of /proc and /sys, read with pread and parsed in place.
+//! Linux: files of /proc and /sys, read with pread and parsed in place.
 //!
 //! Owns one descriptor for each file that is read at every tick, and one buffer for all of them.
-//! Promises: no allocation in a steady tick; a file that is missing or cannot be parsed costs its
-//! own figures only, is logged once and tried again every 30 s. What costs more than a read
-//! (mounts, block devices, counting processes) has a slower cadence. The root is injectable for
-//! tests. May import: the data model, `rates`.
+//! What is read together is a [`Part`], with its own cadence where it costs more than it tells.
+//! Promises: no allocation in a steady tick; what cannot be read or parsed costs its own figures
+//! only, is logged once, and once when it is back, and tried again every 30 s. The root is given,
+//! statvfs included, so that tests read another host. May import: the data model, `rates`.
 
+mod cgroup;
 mod disks;
 mod file;
 mod filesystems;
 mod memory;
+mod mounts;
 mod networks;
+mod outage;
 mod own;
+mod pressure;
+mod sockets;
 mod stat;
+mod system;
+mod temperatures;
 mod text;
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
+use self::cgroup::Cgroup;
 use self::disks::Disks;
 use self::file::HeldFile;
 use self::filesystems::Filesystems;
 use self::networks::Networks;
 use self::own::Own;
+use self::pressure::Pressure;
+use self::sockets::Sockets;
 use self::stat::Stat;
+use self::system::System;
+use self::temperatures::Temperatures;
 use super::{Process, Source};
 use crate::metrics::snapshot::{Load, Snapshot};
 
-/// How often processes are counted, which walks /proc, and /proc/vmstat is read, which has a
-/// hundred lines for the one that is wanted: either costs as much as all other files together.
-const COUNTS_EVERY: Duration = Duration::from_secs(10);
+pub use self::filesystems::{Ask, Space};
 
 /// Reads a Linux host.
 pub struct Linux {
-    proc: PathBuf,
     buffer: Vec<u8>,
-    stat: Stat,
     load: HeldFile,
+    stat: Stat,
     memory: HeldFile,
-    uptime: HeldFile,
-    vmstat: HeldFile,
-    pressure: [HeldFile; 3],
+    pressure: Pressure,
+    system: System,
     disks: Disks,
     networks: Networks,
+    sockets: Sockets,
+    cgroup: Cgroup,
+    temperatures: Temperatures,
     filesystems: Filesystems,
-    counts: Cadence<Counts>,
     own: Own,
-}
-
-/// What is counted now and then.
-#[derive(Clone, Copy, Default)]
-struct Counts {
-    processes: Option<f64>,
-    oom_kills: Option<f64>,
+    /// When each part that has a cadence is due, by its place in [`PARTS`].
+    due: [Option<Duration>; PARTS.len()],
 }
 
 /// A value that is looked up now and then and kept in between.
@@ -78,35 +82,135 @@ impl<T> Cadence<T> {
     }
 }
 
+/// What is read together.
+#[derive(Clone, Copy)]
+pub struct Part {
+    /// What it is called where its cost is told.
+    pub name: &'static str,
+    /// How often it is read; at each reading if nothing is said.
+    pub every: Option<Duration>,
+    read: fn(&mut Linux, Duration, &mut Snapshot),
+}
+
+impl Part {
+    const fn always(name: &'static str, read: fn(&mut Linux, Duration, &mut Snapshot)) -> Part {
+        Part { name, every: None, read }
+    }
+
+    const fn every(
+        seconds: u64,
+        name: &'static str,
+        read: fn(&mut Linux, Duration, &mut Snapshot),
+    ) -> Part {
+        Part { name, every: Some(Duration::from_secs(seconds)), read }
+    }
+}
+
+/// Everything that is read, in this order.
+///
+/// The cadences: a frequency can need an interrupt of another processor; the count of processes
+/// walks /proc, and vmstat has a hundred lines for the one that is wanted; statvfs can wake a disk
+/// and sensors are slow; the kernel looks through its table of connections, a millisecond or two,
+/// for the sockets that listen; what limits a control group and which sensors there are takes a
+/// hundred calls and changes by hand.
+pub const PARTS: [Part; 17] = [
+    Part::always("load", Linux::read_load),
+    Part::every(5, "frequency", |linux, now, _| linux.stat.read_frequency(now, &mut linux.buffer)),
+    Part::always("stat", |linux, now, into| linux.stat.read(now, &mut linux.buffer, into)),
+    Part::always("memory", Linux::read_memory),
+    Part::always("pressure", |linux, now, into| {
+        linux.pressure.read(now, &mut linux.buffer, &mut into.pressure);
+    }),
+    Part::always("uptime", |linux, now, into| {
+        linux.system.read_uptime(now, &mut linux.buffer, &mut into.system);
+    }),
+    Part::always("disks", |linux, now, into| {
+        linux.disks.read(now, &mut linux.buffer, &mut into.disks);
+    }),
+    Part::always("networks", |linux, now, into| {
+        linux.networks.read(now, &mut linux.buffer, &mut into.networks);
+    }),
+    Part::always("sockets", |linux, now, into| {
+        linux.sockets.read(now, &mut linux.buffer, &mut into.sockets);
+    }),
+    Part::every(30, "cgroup_limits", |linux, now, _| linux.cgroup.find(now, &mut linux.buffer)),
+    Part::always("cgroup", |linux, now, into| {
+        linux.cgroup.read(now, &mut linux.buffer, &mut into.cgroup);
+    }),
+    Part::every(10, "filesystems", |linux, now, into| {
+        linux.filesystems.read(now, &mut linux.buffer, &mut into.filesystems);
+    }),
+    Part::every(10, "processes", |linux, now, into| {
+        linux.system.count_processes(now, &mut into.system);
+    }),
+    Part::every(10, "vmstat", |linux, now, into| {
+        linux.system.read_vmstat(now, &mut linux.buffer, &mut into.system);
+    }),
+    Part::every(60, "sensors", |linux, now, _| linux.temperatures.find(now, &mut linux.buffer)),
+    Part::every(10, "temperatures", |linux, now, into| {
+        linux.temperatures.read(now, &mut linux.buffer, &mut into.temperatures);
+    }),
+    // One family at a time, so each every 30 s.
+    Part::every(15, "listeners", |linux, now, into| {
+        linux.sockets.read_listeners(now, &mut linux.buffer, &mut into.sockets);
+    }),
+];
+
 impl Linux {
     /// The host this runs on.
     pub fn new() -> Linux {
-        Linux::at(Path::new("/"))
+        Linux::at(Path::new("/"), Box::new(filesystems::ask_kernel))
     }
 
-    /// The host whose /proc and /sys are under `root`.
-    pub fn at(root: &Path) -> Linux {
-        let proc = root.join("proc");
-        let held = |path: &str| HeldFile::new(proc.join(path));
+    /// The host whose files are under `root`. Its mounts are joined to it, and `ask` says how much
+    /// room each has.
+    pub fn at(root: &Path, ask: Ask) -> Linux {
+        let (proc, sys) = (root.join("proc"), root.join("sys"));
         Linux {
             buffer: Vec::new(),
-            stat: Stat::new(&proc, &root.join("sys")),
-            load: held("loadavg"),
-            memory: held("meminfo"),
-            uptime: held("uptime"),
-            vmstat: held("vmstat"),
-            pressure: [held("pressure/cpu"), held("pressure/memory"), held("pressure/io")],
-            disks: Disks::new(&proc, &root.join("sys")),
-            networks: Networks::new(&proc, &root.join("sys")),
-            filesystems: Filesystems::new(&proc),
-            counts: Cadence::new(COUNTS_EVERY, Counts::default()),
+            load: HeldFile::of_one_record(proc.join("loadavg")),
+            stat: Stat::new(&proc, &sys),
+            memory: HeldFile::of_one_record(proc.join("meminfo")),
+            pressure: Pressure::new(&proc),
+            disks: Disks::new(&proc, &sys),
+            networks: Networks::new(&proc, &sys),
+            sockets: Sockets::new(&proc),
+            cgroup: Cgroup::new(root),
+            temperatures: Temperatures::new(&sys),
+            filesystems: Filesystems::new(root, ask),
             own: Own::new(&proc),
-            proc,
+            system: System::new(proc),
+            due: [None; PARTS.len()],
         }
     }
 
-    fn read_load(&mut self, now: Duration, load: &mut Load) {
-        load.clear();
+    /// Reads one part, due or not: for measuring what it costs.
+    pub fn read_part(&mut self, part: &Part, now: Duration, into: &mut Snapshot) {
+        (part.read)(self, now, into);
+    }
+
+    /// Whether the part at `index` is to be read. After the first time the parts are spread, so
+    /// that no tick has to do all of them.
+    fn is_due(&mut self, index: usize, now: Duration) -> bool {
+        let Some(every) = PARTS[index].every else { return true };
+        // Ticks come a little early or late: without room, one that is early would wait for the
+        // next, and the cadence be a tick longer than it says.
+        let room = every / 20;
+        let next = match self.due[index] {
+            None => now + every.min(Duration::from_secs(1 + index as u64)),
+            Some(due) if now + room >= due => now + every,
+            Some(_) => return false,
+        };
+        self.due[index] = Some(next);
+        true
+    }
+
+    /// /proc/loadavg (Documentation/filesystems/proc.rst): three averages, threads that run or are
+    /// ready to, of all threads, and the newest process.
+    fn read_load(&mut self, now: Duration, into: &mut Snapshot) {
+        let load = &mut into.load;
+        let blocked = load.blocked;
+        *load = Load { blocked, ..Load::default() };
         let Some(bytes) = self.load.read(now, &mut self.buffer) else { return };
         let mut words = text::words(bytes);
         load.one = words.next().and_then(text::decimal);
@@ -117,36 +221,11 @@ impl Linux {
         load.threads = threads.next().and_then(text::number).map(|count| count as f64);
     }
 
-    fn read_pressure(&mut self, now: Duration, into: &mut Snapshot) {
-        let buffer = &mut self.buffer;
-        let mut averages = self.pressure.iter_mut().map(|file| {
-            file.read(now, buffer).map_or((None, None), |bytes| {
-                (text::pressure(bytes, b"some"), text::pressure(bytes, b"full"))
-            })
-        });
-        let mut next = || averages.next().unwrap_or_default();
-        // The kernel's "full" of the processors is always zero for a whole host.
-        let (cpu_some, _) = next();
-        let (memory_some, memory_full) = next();
-        let (io_some, io_full) = next();
-        let pressure = &mut into.pressure;
-        pressure.cpu_some = cpu_some;
-        (pressure.memory_some, pressure.memory_full) = (memory_some, memory_full);
-        (pressure.io_some, pressure.io_full) = (io_some, io_full);
-    }
-
-    fn read_system(&mut self, now: Duration, into: &mut Snapshot) {
-        let uptime = self.uptime.read(now, &mut self.buffer);
-        into.system.uptime_s =
-            uptime.and_then(|bytes| text::words(bytes).next().and_then(text::decimal));
-        if self.counts.is_due(now) {
-            let vmstat = self.vmstat.read(now, &mut self.buffer);
-            let kills = vmstat.and_then(|bytes| text::value_of(bytes, b"oom_kill"));
-            let oom_kills = kills.map(|kills| kills as f64);
-            self.counts.value = Counts { processes: count_processes(&self.proc), oom_kills };
+    fn read_memory(&mut self, now: Duration, into: &mut Snapshot) {
+        into.memory.clear();
+        if let Some(bytes) = self.memory.read(now, &mut self.buffer) {
+            memory::parse(bytes, &mut into.memory);
         }
-        let Counts { processes, oom_kills } = self.counts.value;
-        (into.system.processes, into.system.oom_kills) = (processes, oom_kills);
     }
 }
 
@@ -158,17 +237,11 @@ impl Default for Linux {
 
 impl Source for Linux {
     fn read(&mut self, now: Duration, into: &mut Snapshot) {
-        self.read_load(now, &mut into.load);
-        self.stat.read(now, &mut self.buffer, into);
-        into.memory.clear();
-        if let Some(bytes) = self.memory.read(now, &mut self.buffer) {
-            memory::parse(bytes, &mut into.memory);
+        for (index, part) in PARTS.iter().enumerate() {
+            if self.is_due(index, now) {
+                (part.read)(self, now, into);
+            }
         }
-        self.read_pressure(now, into);
-        self.read_system(now, into);
-        self.disks.read(now, &mut self.buffer, &mut into.disks);
-        self.networks.read(now, &mut self.buffer, &mut into.networks);
-        self.filesystems.read(now, &mut self.buffer, &mut into.filesystems);
     }
 
     fn process(&mut self, now: Duration) -> Process {
@@ -176,15 +249,7 @@ impl Source for Linux {
     }
 }
 
-/// Counts the directories of /proc that are numbers. The counter in /proc/loadavg is of threads and
-/// that in /proc/stat of forks since boot; there is no file with the number of processes.
-fn count_processes(proc: &Path) -> Option<f64> {
-    let entries = fs::read_dir(proc).ok()?;
-    let is_process = |name: &[u8]| name.first().is_some_and(u8::is_ascii_digit);
-    let processes =
-        entries.flatten().filter(|entry| is_process(entry.file_name().as_encoded_bytes()));
-    Some(processes.count() as f64).filter(|count| *count > 0.0)
-}
-
+#[cfg(test)]
+mod hosts;
 #[cfg(test)]
 mod tests;

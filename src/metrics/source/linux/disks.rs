@@ -16,10 +16,13 @@ const SECTOR_BYTES: f64 = 512.0;
 
 /// Devices that are no disks of their own: memory, files, and layers over disks that are listed
 /// themselves, so that nothing is counted twice.
-const VIRTUAL: [&str; 7] = ["loop", "ram", "zram", "dm-", "md", "sr", "fd"];
+const VIRTUAL: [&str; 10] =
+    ["loop", "ram", "zram", "dm-", "md", "sr", "fd", "zd", "bcache", "drbd"];
 
 /// Reads, sectors read, ms reading, writes, sectors written, ms writing, ms with any in progress.
 type Columns = [Option<u64>; 7];
+const READS: usize = 0;
+const WRITES: usize = 3;
 
 struct Known {
     is_disk: bool,
@@ -36,7 +39,7 @@ pub struct Disks {
 impl Disks {
     pub fn new(proc: &Path, sys: &Path) -> Disks {
         Disks {
-            file: HeldFile::new(proc.join("diskstats")),
+            file: HeldFile::of_lines(proc.join("diskstats")),
             block: sys.join("block"),
             // Partitions are listed between the disks: room for a few of each.
             known: Keyed::with_limit(16 * DISKS_MAX),
@@ -57,8 +60,13 @@ impl Disks {
             let Some(known) = known.filter(|known| known.is_disk && count < DISKS_MAX) else {
                 continue;
             };
-            fill(Disk::at(disks, count, name), &mut known.counters, now, columns);
-            count += 1;
+            // A place for a disk that is not there: a card reader, an unconnected nbd. To find its
+            // partitions the kernel reads from every other.
+            let is_untouched = columns[READS] == Some(0) && columns[WRITES] == Some(0);
+            if !is_untouched {
+                fill(Disk::at(disks, count, name), &mut known.counters, now, columns);
+                count += 1;
+            }
         }
         self.known.finish();
         disks.truncate(count);

@@ -1,52 +1,99 @@
-//! A file that is held open and read again and again.
+//! A file of /proc or /sys that is read again and again.
+//!
+//! Knows what proves the end of each file, so that most need one call a reading. The kernel makes
+//! these files by seq_file (Documentation/filesystems/seq_file.rst): it collects whole records, as
+//! many as fit, in a buffer of a page, gives what was asked for of them, and keeps the rest for the
+//! next read. So a read that gives less than was asked for has emptied that buffer, which proves
+//! the end of a file that is one record; of a file of many it proves that the next one did not fit.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How long a file that cannot be opened or read is left alone.
-const RETRY_AFTER: Duration = Duration::from_secs(30);
+use super::outage::Outage;
 
-/// What is read at first: a page, which is what the kernel makes at a time.
+/// What is read at first, and the least that a page has.
 const BYTES_MIN: usize = 4096;
 
 /// The most that is read of one file. /proc/stat of 1,024 cores has about 120 KB.
 const BYTES_MAX: usize = 1 << 20;
 
+/// More than a record has where records are counted upon to be short. The longest are the lines of
+/// /proc/diskstats: 32 bytes of a name and 20 columns of at most 21 bytes.
+const RECORD_BYTES_MAX: usize = 1024;
+
+/// What proves that nothing follows, beside a read that gives nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// A read that gives less than was asked for.
+    Short,
+    /// One that gives so little that any further record would have been given as well.
+    WithRoom,
+    /// Nothing: records can be longer than a page.
+    Empty,
+}
+
 /// One file of /proc or /sys.
 pub struct HeldFile {
     path: PathBuf,
     file: Option<File>,
-    retry_at: Option<Duration>,
-    was_logged: bool,
+    end: End,
+    is_held: bool,
+    outage: Outage,
 }
 
 impl HeldFile {
+    /// A file of records of any length; each reading ends with a read that gives nothing.
     pub fn new(path: PathBuf) -> HeldFile {
-        HeldFile { path, file: None, retry_at: None, was_logged: false }
+        HeldFile { path, file: None, end: End::Empty, is_held: true, outage: Outage::default() }
+    }
+
+    /// A file that the kernel makes as a whole (`single_open`, sysctl, sysfs and control groups).
+    pub fn of_one_record(path: PathBuf) -> HeldFile {
+        HeldFile { end: End::Short, ..HeldFile::new(path) }
+    }
+
+    /// A file that the kernel makes line by line, of lines of at most [`RECORD_BYTES_MAX`].
+    pub fn of_lines(path: PathBuf) -> HeldFile {
+        HeldFile { end: End::WithRoom, ..HeldFile::new(path) }
+    }
+
+    /// Opens it anew for each reading: for files that are read now and then, or that there can be
+    /// many of, such as one an interface. The descriptors of a process are counted.
+    pub fn reopened(self) -> HeldFile {
+        HeldFile { is_held: false, ..self }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether the host does not have it, as far as was seen.
+    pub fn is_absent(&self) -> bool {
+        self.outage.is_absence()
     }
 
     /// The whole content, at the front of `buffer`, which grows to the largest file and keeps its
     /// length: filling it with zeros again for each file would cost more than all the parsing.
     /// `None` when the file cannot be had now.
     pub fn read<'b>(&mut self, now: Duration, buffer: &'b mut Vec<u8>) -> Option<&'b [u8]> {
-        if self.retry_at.is_some_and(|retry_at| now < retry_at) {
+        if !self.outage.is_over(now) {
             return None;
         }
-        match self.try_read(buffer) {
+        let result = self.try_read(buffer);
+        if !self.is_held || result.is_err() {
+            self.file = None;
+        }
+        match result {
             Ok(length) => {
-                self.retry_at = None;
+                self.outage.succeed(self.path.display());
                 Some(&buffer[..length])
             }
             Err(error) => {
-                self.file = None;
-                self.retry_at = Some(now + RETRY_AFTER);
-                if !self.was_logged {
-                    self.was_logged = true;
-                    log::info!("source={} unavailable error=\"{error}\"", self.path.display());
-                }
+                self.outage.fail(now, self.path.display(), &error);
                 None
             }
         }
@@ -57,14 +104,14 @@ impl HeldFile {
             Some(file) => file,
             none => none.insert(File::open(&self.path)?),
         };
-        read_to_end(|into, offset| file.read_at(into, offset), buffer)
+        read_to_end(|into, offset| file.read_at(into, offset), self.end, buffer)
     }
 }
 
-/// Reads until the end and gives the length. Files of /proc are made a page at a time: one read can
-/// give a part, and a file that has grown past the buffer would be cut off.
+/// Reads until the end and gives the length.
 fn read_to_end(
     mut read_at: impl FnMut(&mut [u8], u64) -> io::Result<usize>,
+    end: End,
     buffer: &mut Vec<u8>,
 ) -> io::Result<usize> {
     let mut length = 0;
@@ -75,21 +122,120 @@ fn read_to_end(
             }
             buffer.resize((2 * length).max(BYTES_MIN), 0);
         }
-        match read_at(&mut buffer[length..], length as u64) {
-            Ok(0) => return Ok(length),
-            Ok(read) => length += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+        let wanted = buffer.len() - length;
+        let read = match read_at(&mut buffer[length..], length as u64) {
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(error),
+        };
+        length += read;
+        let is_end = match end {
+            End::Short => read < wanted,
+            End::WithRoom => read < wanted && read + RECORD_BYTES_MAX <= BYTES_MIN,
+            End::Empty => false,
+        };
+        if read == 0 || is_end {
+            return Ok(length);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
+    /// The kernel's seq_file, as far as a reader can tell: it collects records until the next does
+    /// not fit into its buffer or as much is there as was asked for. What was not taken comes
+    /// first the next time, and more is collected behind it.
+    struct SeqFile {
+        records: Vec<Vec<u8>>,
+        next: usize,
+        buffer_bytes: usize,
+        left: Vec<u8>,
+        reads: usize,
+    }
+
+    impl SeqFile {
+        fn new(records: Vec<Vec<u8>>) -> SeqFile {
+            SeqFile { records, next: 0, buffer_bytes: BYTES_MIN, left: Vec::new(), reads: 0 }
+        }
+
+        fn read(&mut self, into: &mut [u8]) -> usize {
+            self.reads += 1;
+            let mut given = self.left.len().min(into.len());
+            into[..given].copy_from_slice(&self.left[..given]);
+            self.left.drain(..given);
+            if !self.left.is_empty() || given == into.len() {
+                return given;
+            }
+            while let Some(record) = self.records.get(self.next) {
+                if self.left.is_empty() {
+                    // A record that does not fit alone makes the buffer grow, for good.
+                    while record.len() >= self.buffer_bytes {
+                        self.buffer_bytes *= 2;
+                    }
+                }
+                let is_enough = self.left.len() >= into.len() - given;
+                if is_enough || self.left.len() + record.len() >= self.buffer_bytes {
+                    break;
+                }
+                self.left.extend_from_slice(record);
+                self.next += 1;
+            }
+            let more = self.left.len().min(into.len() - given);
+            into[given..given + more].copy_from_slice(&self.left[..more]);
+            self.left.drain(..more);
+            given += more;
+            given
+        }
+    }
+
+    fn records(lengths: &[usize]) -> Vec<Vec<u8>> {
+        let letters = (b'a'..=b'z').cycle();
+        lengths.iter().zip(letters).map(|(length, letter)| vec![letter; *length]).collect()
+    }
+
+    fn check(lengths: &[usize], end: End, buffer: &mut Vec<u8>) -> usize {
+        let mut file = SeqFile::new(records(lengths));
+        let length = read_to_end(|into, _| Ok(file.read(into)), end, buffer).unwrap();
+        assert!(buffer[..length] == file.records.concat(), "{lengths:?} is cut off");
+        file.reads
+    }
+
+    proptest! {
+        #[test]
+        fn a_file_that_comes_in_pieces_is_read_whole(
+            lines in prop::collection::vec(1..=RECORD_BYTES_MAX, 0..120),
+            any in prop::collection::vec(1..9000usize, 0..20),
+            one in 0..60_000usize,
+            buffer_bytes in 0..20_000usize,
+        ) {
+            let mut buffer = vec![0; buffer_bytes];
+            check(&lines, End::WithRoom, &mut buffer);
+            check(&any, End::Empty, &mut buffer);
+            check(&[one], End::Short, &mut buffer);
+        }
+    }
+
     #[test]
-    fn a_file_that_comes_in_pieces_is_read_whole() {
+    fn a_small_file_takes_one_read_whatever_it_is_made_of() {
+        let mut buffer = Vec::new();
+        assert_eq!(check(&[90; 30], End::WithRoom, &mut buffer), 1);
+        assert_eq!(check(&[4000], End::Short, &mut buffer), 1);
+        assert_eq!(check(&[90; 30], End::Empty, &mut buffer), 2);
+    }
+
+    #[test]
+    fn a_long_file_of_one_record_takes_one_read_once_the_buffer_has_grown() {
+        let mut buffer = Vec::new();
+        check(&[20_000], End::Short, &mut buffer);
+        assert_eq!(check(&[20_000], End::Short, &mut buffer), 1);
+    }
+
+    #[test]
+    fn a_reader_that_gives_a_few_bytes_at_a_time_is_read_to_its_end() {
         let content: Vec<u8> = (0..20_000).map(|index| index as u8).collect();
         let mut buffer = Vec::new();
         let pieces = |into: &mut [u8], offset: u64| {
@@ -98,14 +244,16 @@ mod tests {
             into[..length].copy_from_slice(&rest[..length]);
             Ok(length)
         };
-        let length = read_to_end(pieces, &mut buffer).unwrap();
+        let length = read_to_end(pieces, End::Empty, &mut buffer).unwrap();
         assert!(buffer[..length] == content);
     }
 
     #[test]
     fn a_file_without_an_end_is_given_up() {
         let mut buffer = Vec::new();
-        assert!(read_to_end(|into, _| Ok(into.len()), &mut buffer).is_err());
+        for end in [End::Empty, End::WithRoom, End::Short] {
+            assert!(read_to_end(|into, _| Ok(into.len()), end, &mut buffer).is_err());
+        }
     }
 
     #[test]
@@ -113,9 +261,11 @@ mod tests {
         let path = std::env::temp_dir().join(format!("vitald-held-{}", std::process::id()));
         let (mut file, mut buffer) = (HeldFile::new(path.clone()), Vec::new());
         assert_eq!(file.read(Duration::ZERO, &mut buffer), None);
+        assert!(file.is_absent());
         std::fs::write(&path, "late").unwrap();
         assert_eq!(file.read(Duration::from_secs(29), &mut buffer), None);
         assert_eq!(file.read(Duration::from_secs(30), &mut buffer), Some(&b"late"[..]));
+        assert!(!file.is_absent());
         std::fs::remove_file(path).unwrap();
     }
 }

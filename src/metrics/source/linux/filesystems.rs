@@ -1,22 +1,21 @@
-//! Local file systems: /proc/self/mountinfo, and statvfs of each.
+//! Local file systems: /proc/self/mountinfo, and statvfs(3) of each.
 //!
 //! statvfs of a dead network mount never returns and would stop the loop, so only kinds that are
-//! known to be local are asked; a FUSE program can hang as well, and is left out too.
+//! known to be local are asked; a FUSE program can hang as well, and is left out too. What asks is
+//! given, so that a test has figures for the mounts of another host.
 
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::Cadence;
 use super::file::HeldFile;
+use super::mounts::{self, Mount};
+use super::outage::Outage;
 use super::text;
 use crate::metrics::snapshot::Filesystem;
 
 /// Rows at most.
 const FILESYSTEMS_MAX: usize = 64;
-
-/// How often the list and the figures are looked at: they change slowly, and a sleeping disk may
-/// have to wake for them.
-const EVERY: Duration = Duration::from_secs(10);
 
 /// Local kinds that can fill up. Read-only images (squashfs, erofs, iso9660) are always full, and
 /// memory (tmpfs) is counted as memory.
@@ -40,115 +39,175 @@ const LOCAL: [&[u8]; 17] = [
     b"nilfs2",
 ];
 
-struct Mount {
-    /// Major and minor number, by which a device that is mounted twice is known.
+/// How much room a file system has, as statvfs(3) counts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes of a block.
+    pub block_bytes: u64,
+    /// All blocks.
+    pub blocks: u64,
+    /// Blocks not in use.
+    pub blocks_free: u64,
+    /// Those that programs without privilege may use.
+    pub blocks_available: u64,
+    /// All inodes; 0 where their number is not fixed.
+    pub inodes: u64,
+    /// Inodes not in use.
+    pub inodes_free: u64,
+}
+
+/// Asks how much room the file system at a path has.
+pub type Ask = Box<dyn FnMut(&Path) -> io::Result<Space> + Send>;
+
+/// Asks the kernel.
+pub fn ask_kernel(path: &Path) -> io::Result<Space> {
+    let found = rustix::fs::statvfs(path)?;
+    Ok(Space {
+        block_bytes: found.f_frsize,
+        blocks: found.f_blocks,
+        blocks_free: found.f_bfree,
+        blocks_available: found.f_bavail,
+        inodes: found.f_files,
+        inodes_free: found.f_ffree,
+    })
+}
+
+struct Mounted {
     device_number: Vec<u8>,
     mount: String,
+    /// The mount under the root that this host has for us.
+    path: PathBuf,
     device: String,
     kind: String,
+    outage: Outage,
 }
 
 /// Reads mounts and asks each how full it is.
 pub struct Filesystems {
     file: HeldFile,
-    cadence: Cadence<()>,
+    root: PathBuf,
+    ask: Ask,
+    /// The listing that `mounts` are from.
+    listing: Vec<u8>,
+    mounts: Vec<Mounted>,
 }
 
 impl Filesystems {
-    pub fn new(proc: &Path) -> Filesystems {
+    pub fn new(root: &Path, ask: Ask) -> Filesystems {
         Filesystems {
-            file: HeldFile::new(proc.join("self/mountinfo")),
-            cadence: Cadence::new(EVERY, ()),
+            // Options of an overlay can fill a page: this one is read until nothing comes.
+            file: HeldFile::new(root.join("proc/self/mountinfo")).reopened(),
+            root: root.to_owned(),
+            ask,
+            listing: Vec::new(),
+            mounts: Vec::new(),
         }
     }
 
     pub fn read(&mut self, now: Duration, buffer: &mut Vec<u8>, rows: &mut Vec<Filesystem>) {
-        if !self.cadence.is_due(now) {
-            return;
-        }
         let bytes = self.file.read(now, buffer).unwrap_or_default();
-        let mounts = list(bytes);
-        let mut count = 0;
-        for mount in mounts.iter().take(FILESYSTEMS_MAX) {
-            let row = Filesystem::at(rows, count, &mount.mount);
-            row.device.clone_from(&mount.device);
-            row.kind.clone_from(&mount.kind);
-            fill(row);
-            count += 1;
+        if bytes != self.listing {
+            self.listing.clear();
+            self.listing.extend_from_slice(bytes);
+            let mut before = std::mem::take(&mut self.mounts);
+            self.mounts = list(bytes, &self.root);
+            for mounted in &mut self.mounts {
+                let known = before.iter_mut().find(|known| known.mount == mounted.mount);
+                mounted.outage =
+                    known.map(|known| std::mem::take(&mut known.outage)).unwrap_or_default();
+            }
         }
-        rows.truncate(count);
+        for (index, mounted) in self.mounts.iter_mut().enumerate() {
+            let row = Filesystem::at(rows, index, &mounted.mount);
+            row.device.clone_from(&mounted.device);
+            row.kind.clone_from(&mounted.kind);
+            fill(row, mounted.space(now, &mut self.ask));
+        }
+        rows.truncate(self.mounts.len());
     }
 }
 
-/// The mounts worth asking, one a device: the one with the shortest path.
-fn list(bytes: &[u8]) -> Vec<Mount> {
-    let mut mounts: Vec<Mount> = Vec::new();
-    for mount in text::lines(bytes).filter_map(parse) {
-        let same = |known: &&mut Mount| known.device_number == mount.device_number;
-        match mounts.iter_mut().find(same) {
-            Some(known) if mount.mount.len() < known.mount.len() => *known = mount,
-            Some(_) => {}
-            None => mounts.push(mount),
+impl Mounted {
+    fn space(&mut self, now: Duration, ask: &mut Ask) -> Option<Space> {
+        if !self.outage.is_over(now) {
+            return None;
+        }
+        match ask(&self.path) {
+            Ok(space) => {
+                self.outage.succeed(&self.mount);
+                Some(space)
+            }
+            Err(error) => {
+                self.outage.fail(now, &self.mount, &error);
+                None
+            }
+        }
+    }
+}
+
+/// The mounts worth asking, one a device: the one with the shortest path. Of two at one place the
+/// later is on top.
+fn list(bytes: &[u8], root: &Path) -> Vec<Mounted> {
+    let mut mounts: Vec<Mounted> = Vec::new();
+    for mount in text::lines(bytes).filter_map(Mount::parse).filter(is_local) {
+        let mounted = Mounted::new(&mount, root);
+        let same_place = mounts.iter().position(|known| known.mount == mounted.mount);
+        let same_device = mounts.iter().position(|known| known.is_of_the_device_of(&mounted));
+        match (same_place, same_device) {
+            (Some(index), None) => mounts[index] = mounted,
+            (None, Some(index)) if mounted.mount.len() < mounts[index].mount.len() => {
+                mounts[index] = mounted;
+            }
+            (None, None) if mounts.len() < FILESYSTEMS_MAX => mounts.push(mounted),
+            _ => {}
         }
     }
     mounts
 }
 
-/// A line of mountinfo (proc(5)): id, parent, device number, root, mount, options, optional fields,
-/// a dash, kind, device, options.
-fn parse(line: &[u8]) -> Option<Mount> {
-    let mut words = text::words(line).skip(2);
-    let device_number = words.next()?.to_vec();
-    let mount = unescape(words.nth(1)?);
-    let mut words = words.skip_while(|word| *word != b"-").skip(1);
-    let kind = words.next()?;
-    let device = unescape(words.next()?);
-    let is_local = LOCAL.contains(&kind) || (kind == b"overlay" && mount == "/");
-    let kind = String::from_utf8_lossy(kind).into_owned();
-    is_local.then_some(Mount { device_number, mount, device, kind })
+/// An overlay is worth asking where it is all there is: the root of a container or a router.
+fn is_local(mount: &Mount<'_>) -> bool {
+    LOCAL.contains(&mount.kind) || (mount.kind == b"overlay" && mount.point == b"/")
 }
 
-/// White space and backslashes stand as three octal digits.
-fn unescape(word: &[u8]) -> String {
-    let mut bytes = Vec::with_capacity(word.len());
-    let mut rest = word;
-    while let Some((&first, tail)) = rest.split_first() {
-        let digits = tail.get(..3).filter(|digits| {
-            first == b'\\' && digits.iter().all(|digit| (b'0'..=b'7').contains(digit))
-        });
-        let code = digits.map(|digits| {
-            digits.iter().fold(0u32, |code, digit| code * 8 + u32::from(digit - b'0'))
-        });
-        match code.and_then(|code| u8::try_from(code).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &tail[3..];
-            }
-            None => {
-                bytes.push(first);
-                rest = tail;
-            }
+impl Mounted {
+    fn new(mount: &Mount<'_>, root: &Path) -> Mounted {
+        let point = mounts::unescape(mount.point);
+        Mounted {
+            device_number: mount.device_number.to_vec(),
+            path: root.join(point.trim_start_matches('/')),
+            mount: point,
+            device: mounts::unescape(mount.device),
+            kind: String::from_utf8_lossy(mount.kind).into_owned(),
+            outage: Outage::default(),
         }
     }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Asks the kernel; figures as df(1) has them.
-fn fill(row: &mut Filesystem) {
-    let Ok(found) = rustix::fs::statvfs(row.mount.as_str()) else {
+impl Mounted {
+    /// Each subvolume of btrfs has a device number of its own.
+    fn is_of_the_device_of(&self, other: &Mounted) -> bool {
+        self.device_number == other.device_number
+            || (self.kind == "btrfs" && other.kind == "btrfs" && self.device == other.device)
+    }
+}
+
+/// Figures as df(1) has them.
+fn fill(row: &mut Filesystem, space: Option<Space>) {
+    let Some(space) = space else {
         (row.total, row.used, row.available) = (None, None, None);
         (row.usage, row.inodes_usage) = (None, None);
         return;
     };
-    let block_bytes = found.f_frsize as f64;
-    let used_blocks = found.f_blocks.saturating_sub(found.f_bfree) as f64;
-    row.total = Some(found.f_blocks as f64 * block_bytes);
-    row.used = Some(used_blocks * block_bytes);
-    row.available = Some(found.f_bavail as f64 * block_bytes);
-    let share = |part: f64, whole: f64| (whole > 0.0).then(|| 100.0 * part / whole);
-    row.usage = share(used_blocks, used_blocks + found.f_bavail as f64);
-    let used_inodes = found.f_files.saturating_sub(found.f_ffree) as f64;
-    row.inodes_usage = share(used_inodes, found.f_files as f64);
+    let bytes = |blocks: u64| blocks as f64 * space.block_bytes as f64;
+    let used = space.blocks.saturating_sub(space.blocks_free);
+    row.total = Some(bytes(space.blocks));
+    row.used = Some(bytes(used));
+    row.available = Some(bytes(space.blocks_available));
+    let share = |part: f64, whole: f64| (whole > 0.0).then(|| (100.0 * part / whole).min(100.0));
+    row.usage = share(used as f64, used as f64 + space.blocks_available as f64);
+    let inodes_used = space.inodes.saturating_sub(space.inodes_free);
+    row.inodes_usage = share(inodes_used as f64, space.inodes as f64);
 }
 
 #[cfg(test)]
@@ -165,20 +224,47 @@ mod tests {
 
     #[test]
     fn local_devices_are_listed_once_by_their_shortest_path() {
-        let mounts: Vec<_> = list(MOUNTS).into_iter().map(|mount| mount.mount).collect();
+        let mounts: Vec<_> =
+            list(MOUNTS, Path::new("/")).into_iter().map(|mount| mount.mount).collect();
         assert_eq!(mounts, ["/", "/media/my disk"]);
     }
 
     #[test]
+    fn subvolumes_are_one_device() {
+        let lines = b"30 1 0:31 /@ / rw - btrfs /dev/sda2 rw,subvol=/@\n\
+            31 30 0:32 /@home /home rw - btrfs /dev/sda2 rw,subvol=/@home\n";
+        assert_eq!(list(lines, Path::new("/")).len(), 1);
+    }
+
+    #[test]
     fn the_root_of_a_container_counts() {
-        let mounts = list(b"1 0 0:9 / / rw - overlay overlay rw,lowerdir=/x\n");
+        let mounts = list(b"1 0 0:9 / / rw - overlay overlay rw,lowerdir=/x\n", Path::new("/"));
         assert_eq!((mounts.len(), mounts[0].kind.as_str()), (1, "overlay"));
     }
 
     #[test]
-    fn escapes_are_three_octal_digits_and_anything_else_is_itself() {
-        assert_eq!(unescape(b"a\\040b\\134c"), "a b\\c");
-        assert_eq!(unescape(b"a\\04"), "a\\04");
-        assert_eq!(unescape(b"\\777"), "\\777");
+    fn of_two_mounts_at_one_place_the_later_counts() {
+        let over = [MOUNTS, b"29 22 8:3 / /media/my\\040disk rw - ext4 /dev/sdb1 rw\n"].concat();
+        let mounts = list(&over, Path::new("/"));
+        let devices: Vec<_> = mounts.iter().map(|mount| mount.device.as_str()).collect();
+        assert_eq!(devices, ["/dev/sda1", "/dev/sdb1"]);
+    }
+
+    #[test]
+    fn figures_are_those_of_df() {
+        let mut row = Filesystem::default();
+        let space = Space {
+            block_bytes: 4096,
+            blocks: 1000,
+            blocks_free: 400,
+            blocks_available: 200,
+            inodes: 0,
+            inodes_free: 0,
+        };
+        fill(&mut row, Some(space));
+        assert_eq!((row.used, row.usage), (Some(600.0 * 4096.0), Some(75.0)));
+        assert_eq!(row.inodes_usage, None, "btrfs and vfat have no fixed number");
+        fill(&mut row, None);
+        assert_eq!(row, Filesystem::default());
     }
 }

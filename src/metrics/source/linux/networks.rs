@@ -36,7 +36,7 @@ pub struct Networks {
 impl Networks {
     pub fn new(proc: &Path, sys: &Path) -> Networks {
         Networks {
-            file: HeldFile::new(proc.join("net/dev")),
+            file: HeldFile::of_lines(proc.join("net/dev")),
             class: sys.join("class/net"),
             known: Keyed::with_limit(NETWORKS_MAX),
             buffer: Vec::new(),
@@ -54,7 +54,7 @@ impl Networks {
             let class = &self.class;
             let known = self.known.next(name, || Known {
                 counters: Counters::default(),
-                state: HeldFile::new(class.join(name).join("operstate")),
+                state: HeldFile::of_one_record(class.join(name).join("operstate")).reopened(),
                 up: None,
                 asked_at: None,
             });

@@ -1,4 +1,5 @@
-//! /proc/stat: processor time, and the kernel's counters (Documentation/filesystems/proc.rst).
+//! /proc/stat: processor time, and the kernel's counters (Documentation/filesystems/proc.rst), and
+//! the clock frequency (Documentation/admin-guide/pm/cpufreq.rst).
 
 use std::path::Path;
 use std::time::Duration;
@@ -27,51 +28,61 @@ pub struct Stat {
     counters: Counters<3>,
     /// `None` on a host whose cores do not scale, as virtual ones: it is not asked again.
     frequency: Option<HeldFile>,
+    frequency_mhz: Option<f64>,
 }
 
 impl Stat {
     pub fn new(proc: &Path, sys: &Path) -> Stat {
         let frequency = sys.join("devices/system/cpu/cpu0/cpufreq/scaling_cur_freq");
         Stat {
-            file: HeldFile::new(proc.join("stat")),
+            file: HeldFile::of_one_record(proc.join("stat")),
             total: [None; COLUMNS],
             cores: Vec::new(),
             counters: Counters::default(),
-            frequency: frequency.exists().then(|| HeldFile::new(frequency)),
+            frequency: frequency.exists().then(|| HeldFile::of_one_record(frequency).reopened()),
+            frequency_mhz: None,
         }
     }
 
     pub fn read(&mut self, now: Duration, buffer: &mut Vec<u8>, into: &mut Snapshot) {
         into.cpu.clear();
+        into.cpu.frequency_mhz = self.frequency_mhz;
+        into.load.blocked = None;
         let (mut interrupts, mut switches, mut forks) = (None, None, None);
-        if let Some(bytes) = self.file.read(now, buffer) {
-            let mut cores = 0;
-            for line in text::lines(bytes) {
-                let mut words = text::words(line);
-                let value =
-                    |words: &mut dyn Iterator<Item = &[u8]>| words.next().and_then(text::number);
-                match words.next() {
-                    Some(b"cpu") => self.take_total(times(words), &mut into.cpu),
-                    Some(name) if name.starts_with(b"cpu") && cores < CORES_MAX => {
-                        self.take_core(cores, times(words), &mut into.cpu);
-                        cores += 1;
-                    }
-                    Some(b"intr") => interrupts = value(&mut words),
-                    Some(b"ctxt") => switches = value(&mut words),
-                    Some(b"processes") => forks = value(&mut words),
-                    Some(b"procs_blocked") => {
-                        into.load.blocked = value(&mut words).map(|count| count as f64);
-                    }
-                    _ => {}
+        for line in text::lines(self.file.read(now, buffer).unwrap_or_default()) {
+            let mut words = text::words(line);
+            let name = words.next().unwrap_or_default();
+            if let Some(number) = name.strip_prefix(b"cpu") {
+                match text::number(number) {
+                    _ if number.is_empty() => self.take_total(times(words), &mut into.cpu),
+                    Some(core) => self.take_core(core, times(words), &mut into.cpu),
+                    None => {}
                 }
+                continue;
             }
-            self.cores.truncate(cores);
+            // Each has what is wanted first: the line of interrupts goes on with one for each.
+            let mut value = || words.next().and_then(text::number);
+            match name {
+                b"intr" => interrupts = value(),
+                b"ctxt" => switches = value(),
+                b"processes" => forks = value(),
+                b"procs_blocked" => into.load.blocked = value().map(|count| count as f64),
+                _ => {}
+            }
         }
+        self.cores.truncate(into.cpu.cores.len());
         let deltas = self.counters.advance(now, [switches, interrupts, forks]);
         into.system.context_switches_per_s = deltas.per_second(0);
         into.system.interrupts_per_s = deltas.per_second(1);
         into.system.forks_per_s = deltas.per_second(2);
-        into.cpu.frequency_mhz = self.read_frequency(now, buffer);
+    }
+
+    /// The first core's frequency, which the next reading shows: most hosts scale all cores
+    /// together, and a read a core would cost a large host more than everything else.
+    pub fn read_frequency(&mut self, now: Duration, buffer: &mut Vec<u8>) {
+        let bytes = self.frequency.as_mut().and_then(|file| file.read(now, buffer));
+        let kilohertz = bytes.and_then(|bytes| text::words(bytes).next().and_then(text::number));
+        self.frequency_mhz = kilohertz.map(|kilohertz| kilohertz as f64 / 1000.0);
     }
 
     fn take_total(&mut self, times: Times, cpu: &mut Cpu) {
@@ -88,22 +99,19 @@ impl Stat {
         self.total = times;
     }
 
-    fn take_core(&mut self, core: usize, times: Times, cpu: &mut Cpu) {
-        if core == self.cores.len() {
-            self.cores.push([None; COLUMNS]);
+    /// The kernel leaves out cores that are off line; their places stay, without a figure.
+    fn take_core(&mut self, core: u64, times: Times, cpu: &mut Cpu) {
+        let place = usize::try_from(core).unwrap_or(CORES_MAX);
+        if place >= CORES_MAX || place < cpu.cores.len() {
+            return;
         }
-        let shares = shares(&self.cores[core], &times);
+        self.cores.resize(self.cores.len().max(place + 1), [None; COLUMNS]);
+        self.cores[cpu.cores.len()..place].fill([None; COLUMNS]);
+        cpu.cores.resize(place, None);
+        let shares = shares(&self.cores[place], &times);
         cpu.cores
             .push(shares.map(|shares| (100.0 - shares[IDLE] - shares[IOWAIT]).clamp(0.0, 100.0)));
-        self.cores[core] = times;
-    }
-
-    /// The first core's frequency: most hosts scale all cores together, and a read a core would
-    /// cost a large host more than everything else.
-    fn read_frequency(&mut self, now: Duration, buffer: &mut Vec<u8>) -> Option<f64> {
-        let bytes = self.frequency.as_mut()?.read(now, buffer)?;
-        let kilohertz = text::words(bytes).next().and_then(text::number)?;
-        Some(kilohertz as f64 / 1000.0)
+        self.cores[place] = times;
     }
 }
 
@@ -151,6 +159,26 @@ mod tests {
         let before = times([0, 0, 0, 0, 10, 0, 0, 0]);
         let after = times([50, 0, 0, 50, 9, 0, 0, 0]);
         assert_eq!(shares(&before, &after).unwrap()[IOWAIT], 0.0);
+    }
+
+    #[test]
+    fn a_core_that_is_off_line_keeps_its_place_and_has_no_figure() {
+        let mut stat = Stat::new(Path::new("/"), Path::new("/nonexistent"));
+        let mut cpu = Cpu::default();
+        let (before, after) = (times([0; COLUMNS]), times([1, 0, 0, 1, 0, 0, 0, 0]));
+        for core in 0..3 {
+            stat.take_core(core, before, &mut cpu);
+        }
+        for _ in 0..2 {
+            cpu.cores.clear();
+            stat.take_core(0, before, &mut cpu);
+            stat.take_core(2, after, &mut cpu);
+        }
+        cpu.cores.clear();
+        for core in [0, 1, 2, 2, 1 << 40] {
+            stat.take_core(core, after, &mut cpu);
+        }
+        assert_eq!(cpu.cores, [Some(50.0), None, None]);
     }
 
     #[test]

@@ -157,7 +157,7 @@ fn this_host_has_plausible_figures_at_the_second_reading() {
 
 #[test]
 fn a_host_without_proc_gives_nothing_and_does_no_harm() {
-    let mut linux = Linux::at(Path::new("/nonexistent"));
+    let mut linux = Linux::at(Path::new("/nonexistent"), Box::new(super::filesystems::ask_kernel));
     let mut snapshot = Snapshot::default();
     for second in 0..3 {
         linux.read(Duration::from_secs(second), &mut snapshot);
@@ -168,7 +168,8 @@ fn a_host_without_proc_gives_nothing_and_does_no_harm() {
 #[test]
 fn plausible_files_give_every_topic() {
     let root = Root::new();
-    let (mut linux, mut snapshot) = (Linux::at(&root.0), Snapshot::default());
+    let (mut linux, mut snapshot) =
+        (Linux::at(&root.0, Box::new(super::filesystems::ask_kernel)), Snapshot::default());
     linux.read(Duration::ZERO, &mut snapshot);
     assert_eq!((snapshot.disks.len(), snapshot.networks.len()), (1, 1));
     for topic in TOPICS {
@@ -187,7 +188,7 @@ proptest! {
         second in prop::collection::vec((0..FILES.len(), damage()), 1..4),
     ) {
         let root = Root::new();
-        let (mut linux, mut snapshot) = (Linux::at(&root.0), Snapshot::default());
+        let (mut linux, mut snapshot) = (Linux::at(&root.0, Box::new(super::filesystems::ask_kernel)), Snapshot::default());
         for (second, spoilt) in [first, second].into_iter().enumerate() {
             for (file, damage) in &spoilt {
                 let (path, text) = FILES[*file];

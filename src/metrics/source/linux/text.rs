@@ -35,6 +35,19 @@ pub fn value_of(bytes: &[u8], name: &[u8]) -> Option<u64> {
     })
 }
 
+/// The word behind `name` on the line that begins with `start`.
+pub fn word_after<'a>(bytes: &'a [u8], start: &[u8], name: &[u8]) -> Option<&'a [u8]> {
+    let line = lines(bytes).find(|line| words(line).next() == Some(start))?;
+    let mut words = words(line).skip_while(|word| *word != name).skip(1);
+    words.next()
+}
+
+/// A whole number that may be below zero.
+pub fn signed(word: &[u8]) -> Option<i64> {
+    let (digits, sign) = word.strip_prefix(b"-").map_or((word, 1), |digits| (digits, -1));
+    number(digits).and_then(|value| i64::try_from(value).ok()).map(|value| sign * value)
+}
+
 /// The 10 s average of a pressure file's line (Documentation/accounting/psi.rst).
 pub fn pressure(bytes: &[u8], line: &[u8]) -> Option<f64> {
     let line = lines(bytes).find(|found| words(found).next() == Some(line))?;
@@ -52,6 +65,22 @@ mod tests {
         for word in [&b"18446744073709551616"[..], b"", b"-1", b"1.0", b"0x1", b"kB"] {
             assert_eq!(number(word), None);
         }
+    }
+
+    #[test]
+    fn a_number_below_zero_has_one_sign() {
+        assert_eq!((signed(b"-1"), signed(b"40")), (Some(-1), Some(40)));
+        for word in [&b"--1"[..], b"-", b"+1", b"-9223372036854775809"] {
+            assert_eq!(signed(word), None);
+        }
+    }
+
+    #[test]
+    fn a_word_is_found_behind_its_name_on_its_line() {
+        let text = b"TCP: inuse 1 tw 2\nUDP: inuse 3\n";
+        assert_eq!(word_after(text, b"UDP:", b"inuse"), Some(&b"3"[..]));
+        assert_eq!(word_after(text, b"UDP:", b"tw"), None);
+        assert_eq!(word_after(b"UDP: inuse", b"UDP:", b"inuse"), None);
     }
 
     #[test]

@@ -1,0 +1,199 @@
+//! Which sensors there are, and what they are called.
+//!
+//! A name must outlive a reboot, so the number that the kernel gives a chip in the order of probing
+//! (`hwmon3`) is not in it. It is the driver's name, `coretemp.temp1`. Disks come and go, so theirs
+//! is always told by the device: `nvme0.temp1`, and `drivetemp-sda.temp1` as in the list of disks.
+//! Where several others share a driver's name, each has its device's as well, without what repeats
+//! the driver: `coretemp-0.temp1`, `k10temp-0000:00:18.3.temp1`. A zone has one sensor,
+//! `cpu-thermal.temp`, and its number where several are of a type: `acpitz-0.temp`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::HeldFile;
+
+/// Chips and zones that are looked at, and sensors of each; a directory that has more is not one of
+/// a kernel.
+const ENTRIES_MAX: usize = 256;
+
+/// Trip points of a zone (THERMAL_MAX_TRIPS is 12 in kernels that have a limit).
+const TRIPS_MAX: usize = 16;
+
+/// A sensor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// What it is called.
+    pub key: String,
+    /// What it measures, in the driver's words; its name where there are none.
+    pub label: String,
+    /// The file with its temperature.
+    pub input: PathBuf,
+    /// Where its limits would be.
+    pub high: Option<PathBuf>,
+    /// As above.
+    pub critical: Option<PathBuf>,
+    /// Whether reading it asks a disk.
+    pub of_disk: bool,
+}
+
+struct Chip {
+    path: PathBuf,
+    /// The driver's name.
+    name: String,
+    /// The device's, without what repeats the driver's.
+    device: String,
+}
+
+/// All sensors, by chip and number; `sys_class` is /sys/class.
+pub fn list(
+    sys_class: &Path,
+    now: Duration,
+    buffer: &mut Vec<u8>,
+    sensors_max: usize,
+) -> Vec<Found> {
+    let mut found = Vec::new();
+    let hwmon = sys_class.join("hwmon");
+    let chips: Vec<Chip> = entries(&hwmon, "hwmon", "")
+        .into_iter()
+        .filter_map(|(_, name)| Chip::at(hwmon.join(name), now, buffer))
+        .collect();
+    for chip in &chips {
+        chip.sensors(&chips, now, buffer, &mut found);
+    }
+    zones(&sys_class.join("thermal"), &chips, now, buffer, &mut found);
+    found.sort_by_cached_key(|sensor| {
+        let (chip, number) = sensor.key.rsplit_once(".temp").unwrap_or((&sensor.key, ""));
+        (chip.to_owned(), number.parse::<u32>().unwrap_or_default())
+    });
+    // Two that could not be told apart would overwrite each other in whatever reads by name.
+    found.dedup_by(|later, earlier| later.key == earlier.key);
+    found.truncate(sensors_max);
+    found
+}
+
+impl Chip {
+    fn at(path: PathBuf, now: Duration, buffer: &mut Vec<u8>) -> Option<Chip> {
+        let name = read_word(&path.join("name"), now, buffer)?;
+        let device = fs::canonicalize(path.join("device")).ok();
+        let device = device.as_deref().and_then(Path::file_name);
+        let device = device.map(|device| device.to_string_lossy().into_owned());
+        let device = device.unwrap_or_default();
+        let rest = device.strip_prefix(name.as_str()).unwrap_or(&device);
+        let rest = rest.trim_start_matches(['.', '-', '_']).to_owned();
+        Some(Chip { path, name, device: rest })
+    }
+
+    /// Whether its driver sends a command to a disk for each reading.
+    fn is_of_disk(&self) -> bool {
+        matches!(self.name.as_str(), "drivetemp" | "nvme")
+    }
+
+    fn key(&self, all: &[Chip]) -> String {
+        let Chip { path, name, device } = self;
+        match name.as_str() {
+            "nvme" if !device.is_empty() => format!("nvme{device}"),
+            "drivetemp" => {
+                let block = fs::read_dir(path.join("device/block")).ok();
+                let block = block.and_then(|mut entries| entries.next()?.ok());
+                let block = block.map(|entry| entry.file_name().to_string_lossy().into_owned());
+                format!("drivetemp-{}", block.as_ref().unwrap_or(device))
+            }
+            _ if all.iter().filter(|other| other.name == *name).count() > 1 => {
+                format!("{name}-{device}")
+            }
+            _ => name.clone(),
+        }
+    }
+
+    fn sensors(&self, all: &[Chip], now: Duration, buffer: &mut Vec<u8>, found: &mut Vec<Found>) {
+        let key = self.key(all);
+        for (number, name) in entries(&self.path, "temp", "_input") {
+            let file = |what: &str| self.path.join(format!("temp{number}_{what}"));
+            let label = read_line(&file("label"), now, buffer);
+            found.push(Found {
+                key: format!("{key}.temp{number}"),
+                label: label.unwrap_or_else(|| self.name.clone()),
+                input: self.path.join(name),
+                high: Some(file("max")),
+                critical: Some(file("crit")),
+                of_disk: self.is_of_disk(),
+            });
+        }
+    }
+}
+
+/// The zones that are not shown as chips. The kernel makes a chip of all zones of a type, with `_`
+/// for `-`; and x86_pkg_temp is what coretemp shows as the package.
+fn zones(
+    thermal: &Path,
+    chips: &[Chip],
+    now: Duration,
+    buffer: &mut Vec<u8>,
+    found: &mut Vec<Found>,
+) {
+    let has_chip = |name: &str| chips.iter().any(|chip| chip.name == name);
+    let listed = entries(thermal, "thermal_zone", "");
+    let mut types = listed.into_iter().filter_map(|(number, name)| {
+        let path = thermal.join(name);
+        let kind = read_word(&path.join("type"), now, buffer)?;
+        let is_shown =
+            has_chip(&kind.replace('-', "_")) || (kind == "x86_pkg_temp" && has_chip("coretemp"));
+        (!is_shown).then_some((number, path, kind))
+    });
+    let zones: Vec<_> = types.by_ref().collect();
+    for (number, path, kind) in &zones {
+        let is_alone = zones.iter().filter(|(_, _, other)| other == kind).count() == 1;
+        let key = if is_alone { format!("{kind}.temp") } else { format!("{kind}-{number}.temp") };
+        found.push(Found {
+            key,
+            label: kind.clone(),
+            input: path.join("temp"),
+            high: trip(path, "hot", now, buffer),
+            critical: trip(path, "critical", now, buffer),
+            of_disk: false,
+        });
+    }
+}
+
+/// The file with the temperature of a zone's trip point of this type.
+fn trip(zone: &Path, kind: &str, now: Duration, buffer: &mut Vec<u8>) -> Option<PathBuf> {
+    (0..TRIPS_MAX)
+        .map(|number| (number, zone.join(format!("trip_point_{number}_type"))))
+        .take_while(|(_, path)| path.exists())
+        .find(|(_, path)| read_word(path, now, buffer).as_deref() == Some(kind))
+        .map(|(number, _)| zone.join(format!("trip_point_{number}_temp")))
+}
+
+/// What is called `start`, a number and `end` in a directory, by number.
+fn entries(directory: &Path, start: &str, end: &str) -> Vec<(u32, String)> {
+    let Ok(listed) = fs::read_dir(directory) else { return Vec::new() };
+    let mut found: Vec<(u32, String)> = listed
+        .flatten()
+        .filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            let number = name.strip_prefix(start)?.strip_suffix(end)?.parse().ok()?;
+            Some((number, name))
+        })
+        .take(ENTRIES_MAX)
+        .collect();
+    found.sort();
+    found
+}
+
+/// A file's line as text; `None` where it is missing or empty.
+fn read_line(path: &Path, now: Duration, buffer: &mut Vec<u8>) -> Option<String> {
+    // Labels are optional, and their lack not worth a line in the log.
+    if !path.exists() {
+        return None;
+    }
+    let bytes = HeldFile::of_one_record(path.to_owned()).read(now, buffer)?;
+    let line = String::from_utf8_lossy(bytes).trim().chars().take(64).collect::<String>();
+    (!line.is_empty()).then_some(line)
+}
+
+/// As [`read_line`], as one word that can stand in a path.
+fn read_word(path: &Path, now: Duration, buffer: &mut Vec<u8>) -> Option<String> {
+    let line = read_line(path, now, buffer)?;
+    Some(line.replace(|letter: char| letter.is_whitespace() || letter.is_control(), "_"))
+}
