@@ -250,6 +250,4 @@ impl Source for Linux {
 }
 
 #[cfg(test)]
-mod hosts;
-#[cfg(test)]
 mod tests;
