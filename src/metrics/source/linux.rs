@@ -150,8 +150,8 @@ pub const PARTS: [Part; 17] = [
     Part::every(10, "temperatures", |linux, now, into| {
         linux.temperatures.read(now, &mut linux.buffer, &mut into.temperatures);
     }),
-    // One family at a time, so each every 30 s.
-    Part::every(15, "listeners", |linux, now, into| {
+    // One family at a time, so each every minute.
+    Part::every(30, "listeners", |linux, now, into| {
         linux.sockets.read_listeners(now, &mut linux.buffer, &mut into.sockets);
     }),
 ];
@@ -249,5 +249,7 @@ impl Source for Linux {
     }
 }
 
+#[cfg(test)]
+mod seq_file;
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,5 @@
-//! /proc/net/dev, and each interface's state from /sys/class/net.
+//! /proc/net/dev (Documentation/filesystems/proc.rst, section 1.4), and each interface's state from
+//! /sys/class/net (Documentation/ABI/testing/sysfs-class-net).
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,6 +15,9 @@ const NETWORKS_MAX: usize = 64;
 /// How often an interface is asked whether it has a link.
 const STATE_EVERY: Duration = Duration::from_secs(5);
 
+/// Over how many ticks the asking is spread, at the usual second a tick.
+const STATE_TICKS: u32 = 5;
+
 /// Bytes, packets, errors and drops, received and then sent.
 type Columns = [Option<u64>; 8];
 
@@ -21,7 +25,7 @@ struct Known {
     counters: Counters<8>,
     state: HeldFile,
     up: Option<bool>,
-    asked_at: Option<Duration>,
+    ask_at: Option<Duration>,
 }
 
 /// Reads /proc/net/dev.
@@ -56,11 +60,13 @@ impl Networks {
                 counters: Counters::default(),
                 state: HeldFile::of_one_record(class.join(name).join("operstate")).reopened(),
                 up: None,
-                asked_at: None,
+                ask_at: None,
             });
             let Some(known) = known else { break };
-            if known.asked_at.is_none_or(|asked_at| now >= asked_at + STATE_EVERY) {
-                known.asked_at = Some(now);
+            if known.ask_at.is_none_or(|ask_at| now >= ask_at) {
+                // All are asked at first, and then a few at each tick.
+                let spread = known.ask_at.map_or(count as u32 % STATE_TICKS, |_| 0);
+                known.ask_at = Some(now + STATE_EVERY - spread * (STATE_EVERY / STATE_TICKS));
                 known.up = known.state.read(now, &mut self.buffer).and_then(is_up);
             }
             let network = Network::at(networks, count, name);

@@ -21,7 +21,8 @@ use crate::metrics::snapshot;
 const LISTENERS_BYTES_MAX: u64 = 256 << 10;
 
 /// What is read of it at a time. The kernel makes no more lines than were asked for, and where few
-/// are connected it looks through its whole table, a millisecond or two, for the next.
+/// are connected it looks through its whole table, a millisecond or two, for the next. It is less
+/// than a page by more than a line, so that a read that gives less has come to the end.
 const PIECE_BYTES: usize = 1200;
 
 /// The state in which a socket listens (TCP_LISTEN of include/net/tcp_states.h).
@@ -172,7 +173,7 @@ fn count_listeners(
             counted += u32::from(!is_heading);
             is_heading = false;
         }
-        if read == 0 {
+        if read < PIECE_BYTES {
             return Ok(counted);
         }
         held = bytes.len() - whole;
@@ -186,6 +187,7 @@ fn count_listeners(
 
 #[cfg(test)]
 mod tests {
+    use super::super::seq_file::SeqFile;
     use super::*;
 
     const HEADING: &str = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when\n";
@@ -195,34 +197,38 @@ mod tests {
         format!("{line:149}\n")
     }
 
-    fn count(text: &str, piece: usize) -> io::Result<u32> {
-        let bytes = text.as_bytes();
-        let read = |into: &mut [u8], offset: u64| {
-            let rest = bytes.get(offset as usize..).unwrap_or_default();
-            let length = rest.len().min(into.len()).min(piece);
-            into[..length].copy_from_slice(&rest[..length]);
-            Ok(length)
-        };
-        count_listeners(read, &mut Vec::new())
+    /// Counts as the kernel gives the lines, and says in how many reads.
+    fn count(lines: &[String]) -> (io::Result<u32>, usize) {
+        let records = lines.iter().map(|line| line.clone().into_bytes()).collect();
+        let mut file = SeqFile::new(records);
+        let counted = count_listeners(|into, _| Ok(file.read(into)), &mut Vec::new());
+        (counted, file.reads)
     }
 
     #[test]
     fn sockets_are_counted_until_one_does_not_listen() {
-        let listening: String = (0..100).map(|number| line(number, "0A")).collect();
-        let text = [HEADING, &listening, &line(100, "01"), &line(101, "0A")].concat();
-        for piece in [1, 7, 149, 150, 151, 4096] {
-            assert_eq!(count(&text, piece).unwrap(), 100, "in pieces of {piece}");
-            assert_eq!(count(&listening[..0], piece).unwrap(), 0);
+        for listening in [0, 1, 6, 7, 8, 9, 100, 1000] {
+            let mut lines = vec![HEADING.to_owned()];
+            lines.extend((0..listening).map(|number| line(number, "0A")));
+            assert_eq!(count(&lines).0.unwrap(), listening as u32);
+            lines.push(line(listening, "01"));
+            lines.push(line(listening + 1, "0A"));
+            assert_eq!(count(&lines).0.unwrap(), listening as u32);
         }
-        assert_eq!(count(&[HEADING, &listening].concat(), 4096).unwrap(), 100);
-        assert_eq!(count(HEADING, 4096).unwrap(), 0);
+        assert_eq!(count(&[]).0.unwrap(), 0);
+    }
+
+    #[test]
+    fn a_short_list_takes_one_read() {
+        let lines: Vec<_> = [HEADING.to_owned()].into_iter().chain([line(0, "0A")]).collect();
+        assert_eq!(count(&lines).1, 1);
     }
 
     #[test]
     fn a_list_beyond_the_limit_is_unknown() {
-        let listening: String = (0..3000).map(|number| line(number, "0A")).collect();
-        assert!(count(&[HEADING, &listening].concat(), 4096).is_err());
-        assert!(count(&"x".repeat(9000), 4096).is_err());
+        let lines: Vec<_> = (0..3000).map(|number| line(number, "0A")).collect();
+        assert!(count(&lines).0.is_err());
+        assert!(count(&["x".repeat(9000)]).0.is_err());
     }
 
     #[test]
