@@ -2,7 +2,8 @@
 //! subscriber, on the production network: half of them over TCP, with its options and its flags for
 //! sending, and half over a Unix socket. Only this thread is counted, and it is the whole server.
 //!
-//! Mounts and processes are listed anew each 10 s, which does allocate and is left out.
+//! What limits a control group and which sensors there are is looked up each half minute, which
+//! does allocate and is left out.
 
 #[path = "support/frames.rs"]
 mod frames;
@@ -18,6 +19,9 @@ use frames::UPGRADE;
 use socket2::Socket;
 use vitald::Server;
 use vitald::config::{Config, Listen};
+use vitald::metrics::snapshot::Snapshot;
+use vitald::metrics::source::Source;
+use vitald::metrics::source::portable::Portable;
 
 #[global_allocator]
 static ALLOCATOR: heap::Counting = heap::Counting;
@@ -69,7 +73,35 @@ fn a_steady_tick_with_subscribers_allocates_nothing() {
     run(&mut server, &mut clients, 10);
     let before = heap::allocations();
     assert!(before > 0, "the counter is in use");
-    // Less than the 10 s after which mounts and processes are listed anew.
+    // Less than the 10 s after which the first of these lookups comes.
     run(&mut server, &mut clients, 30);
     assert_eq!(heap::allocations() - before, 0, "in 30 ticks with {SUBSCRIBERS} subscribers");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn what_linux_reads_allocates_nothing_but_for_the_two_lookups() {
+    use vitald::metrics::source::linux::{Linux, PARTS};
+    let (mut linux, mut snapshot) = (Linux::new(), Snapshot::default());
+    for part in PARTS.iter().filter(|part| !matches!(part.name, "cgroup_limits" | "sensors")) {
+        let mut read = |second| {
+            linux.read_part(part, Duration::from_secs(second), &mut snapshot);
+        };
+        (0..3).for_each(&mut read);
+        let before = heap::allocations();
+        (3..20).for_each(read);
+        assert_eq!(heap::allocations() - before, 0, "{}", part.name);
+    }
+}
+
+#[test]
+fn the_portable_source_holds_no_more_after_many_readings() {
+    let (mut portable, mut snapshot) = (Portable::new(), Snapshot::default());
+    let mut read = |second| portable.read(Duration::from_secs(second), &mut snapshot);
+    (0..20).for_each(&mut read);
+    let before = heap::live_bytes();
+    (20..220).for_each(read);
+    // Other processes come and go, and sysinfo has a few hundred bytes for each.
+    let grown = heap::live_bytes() - before;
+    assert!(grown < 200 << 10, "it holds {grown} bytes more");
 }

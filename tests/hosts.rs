@@ -168,7 +168,7 @@ fn check(snapshot: &Snapshot) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(100))]
+    #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
     fn whatever_the_files_say_figures_are_sane_and_tables_bounded(
         name in prop::sample::select(&HOSTS[..]),

@@ -108,6 +108,26 @@ impl Part {
 
 /// Everything that is read, in this order.
 ///
+/// | figures | file | described in |
+/// |---|---|---|
+/// | `cpu`, `load.blocked`, rates of `system` | /proc/stat | filesystems/proc.rst |
+/// | `cpu.frequency_mhz` | cpu0/cpufreq/scaling_cur_freq | admin-guide/pm/cpufreq.rst |
+/// | `load` | /proc/loadavg | filesystems/proc.rst |
+/// | `memory` | /proc/meminfo | filesystems/proc.rst |
+/// | `pressure` | /proc/pressure/{cpu,memory,io} | accounting/psi.rst |
+/// | `disks` | /proc/diskstats | admin-guide/iostats.rst |
+/// | `filesystems` | /proc/self/mountinfo, statvfs(3) | filesystems/proc.rst |
+/// | `networks` | /proc/net/dev; operstate | proc.rst; ABI/testing/sysfs-class-net |
+/// | `sockets.tcp_established` | /proc/net/snmp | RFC 4022, tcpCurrEstab |
+/// | `sockets.tcp_listen` | /proc/net/{tcp,tcp6} | networking/proc_net_tcp.rst |
+/// | `sockets.tcp_time_wait`, `udp` | /proc/net/{sockstat,sockstat6} | proc_pid_net(5) |
+/// | `sockets.file_handles`, `_max` | /proc/sys/fs/file-nr | admin-guide/sysctl/fs.rst |
+/// | `temperatures` | hwmon; zones | hwmon/sysfs-interface.rst; thermal/sysfs-api.rst |
+/// | `system.uptime_s` | /proc/uptime | filesystems/proc.rst |
+/// | `system.oom_kills` | /proc/vmstat, `oom_kill` | proc_vmstat(5) |
+/// | `system.processes` | directories of /proc | filesystems/proc.rst |
+/// | `cgroup` | memory.max, cpu.max and so on | admin-guide/cgroup-v2.rst, cgroup-v1 |
+///
 /// The cadences: a frequency can need an interrupt of another processor; the count of processes
 /// walks /proc, and vmstat has a hundred lines for the one that is wanted; statvfs can wake a disk
 /// and sensors are slow; the kernel looks through its table of connections, a millisecond or two,

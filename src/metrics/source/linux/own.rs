@@ -1,6 +1,5 @@
 //! What this process itself takes: /proc/self (Documentation/filesystems/proc.rst).
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,10 +8,11 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::Cadence;
 use super::file::HeldFile;
+use super::system;
 use super::text;
 use crate::metrics::source::Process;
 
-/// How often descriptors are counted, which walks a directory and allocates.
+/// How often descriptors are counted, which walks a directory.
 const DESCRIPTORS_EVERY: Duration = Duration::from_secs(10);
 
 /// Reads /proc/self.
@@ -25,7 +25,7 @@ pub struct Own {
 impl Own {
     pub fn new(proc: &Path) -> Own {
         Own {
-            statm: HeldFile::new(proc.join("self/statm")),
+            statm: HeldFile::of_one_record(proc.join("self/statm")),
             descriptors: proc.join("self/fd"),
             descriptors_count: Cadence::new(DESCRIPTORS_EVERY, None),
         }
@@ -62,7 +62,7 @@ fn cpu_time() -> Option<Duration> {
 
 /// The entries of a directory, less the descriptor that the walk itself takes.
 fn count(descriptors: &Path) -> Option<f64> {
-    let count = fs::read_dir(descriptors).ok()?.count();
+    let count = system::count_numbers(descriptors).ok()?;
     Some(count.saturating_sub(1) as f64)
 }
 

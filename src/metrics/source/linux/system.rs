@@ -73,8 +73,11 @@ impl System {
     }
 }
 
-/// std's listing allocates for each entry.
-fn count_numbers(directory: &Path) -> io::Result<usize> {
+/// The entries that begin with a digit. std's listing allocates for each entry.
+///
+/// # Errors
+/// When the directory cannot be listed.
+pub fn count_numbers(directory: &Path) -> io::Result<usize> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let directory = rustix::fs::open(directory, flags, Mode::empty())?;
     let mut listing = [const { MaybeUninit::uninit() }; LISTING_BYTES];
