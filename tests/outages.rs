@@ -236,6 +236,11 @@ fn disks_and_interfaces_come_and_go() {
     let snapshot = host.read(3);
     assert_eq!((snapshot.disks.len(), snapshot.networks.len()), (1, 1));
     assert_eq!(snapshot.disks[0].reads_per_s, Some(0.0));
+    host.write("proc/diskstats", usb.to_owned() + &disks);
+    host.write("proc/net/dev", networks + tunnel);
+    let snapshot = host.read(4);
+    let rates = (snapshot.disks[0].reads_per_s, snapshot.networks[1].rx_bytes_per_s);
+    assert_eq!(rates, (None, None), "what is back under the same name is another");
 }
 
 #[test]
