@@ -145,7 +145,7 @@ mod rows {
         bench.row("vitald", "all", None, |second| {
             linux.read(Duration::from_secs(second), &mut snapshot);
         });
-        // Its files are on a disk, so the kernel does not make them: what is left is mostly parsing.
+        // The kernel does not make these files: what is left is mostly parsing.
         let host = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/server-64-core");
         let ask = Box::new(|_: &Path| Err(std::io::ErrorKind::Unsupported.into()));
         let (mut linux, mut snapshot) = (Linux::at(&host, ask), Snapshot::default());

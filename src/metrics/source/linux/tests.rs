@@ -33,7 +33,8 @@ const FILES: [(&str, &str); 29] = [
     ("proc/pressure/io", "some avg10=100.00 avg60=0 total=1\nfull avg10=0.75 total=0\n"),
     (
         "proc/diskstats",
-        "254 0 vda 100 5 2000 40 50 6 1000 20 0 55 60 7 0 8 9\n254 1 vda1 1 2 3 4 5 6 7 8 9 10 11\n",
+        "254 0 vda 100 5 2000 40 50 6 1000 20 0 55 60 7 0 8 9\n\
+         254 1 vda1 1 2 3 4 5 6 7 8 9 10 11\n",
     ),
     (
         "proc/net/dev",
@@ -209,7 +210,8 @@ proptest! {
         second in prop::collection::vec((0..FILES.len(), damage()), 1..4),
     ) {
         let root = Root::new();
-        let (mut linux, mut snapshot) = (Linux::at(&root.0, Box::new(super::filesystems::ask_kernel)), Snapshot::default());
+        let ask = Box::new(super::filesystems::ask_kernel);
+        let (mut linux, mut snapshot) = (Linux::at(&root.0, ask), Snapshot::default());
         for (second, spoilt) in [first, second].into_iter().enumerate() {
             for (file, damage) in &spoilt {
                 let (path, text) = FILES[*file];

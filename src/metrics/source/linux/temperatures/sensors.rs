@@ -37,6 +37,27 @@ pub struct Found {
     pub of_disk: bool,
 }
 
+/// Sensors by chip and number. Two that could not be told apart would be one path: the first stays.
+/// Sorting by insertion is quick for a hundred, and a hundredth of the code of a sort.
+struct Sorted(Vec<Found>);
+
+impl Sorted {
+    fn insert(&mut self, sensor: Found) {
+        let place = self.0.partition_point(|known| known.order() < sensor.order());
+        if self.0.get(place).is_none_or(|known| known.key != sensor.key) {
+            self.0.insert(place, sensor);
+        }
+    }
+}
+
+impl Found {
+    /// So that `temp10` comes after `temp9`.
+    fn order(&self) -> (&str, u32) {
+        let (chip, number) = self.key.rsplit_once(".temp").unwrap_or((&self.key, ""));
+        (chip, number.parse().unwrap_or_default())
+    }
+}
+
 struct Chip {
     path: PathBuf,
     /// The driver's name.
@@ -52,7 +73,7 @@ pub fn list(
     buffer: &mut Vec<u8>,
     sensors_max: usize,
 ) -> Vec<Found> {
-    let mut found = Vec::new();
+    let mut found = Sorted(Vec::new());
     let hwmon = sys_class.join("hwmon");
     let chips: Vec<Chip> = entries(&hwmon, "hwmon", "")
         .into_iter()
@@ -62,14 +83,8 @@ pub fn list(
         chip.sensors(&chips, now, buffer, &mut found);
     }
     zones(&sys_class.join("thermal"), &chips, now, buffer, &mut found);
-    found.sort_by_cached_key(|sensor| {
-        let (chip, number) = sensor.key.rsplit_once(".temp").unwrap_or((&sensor.key, ""));
-        (chip.to_owned(), number.parse::<u32>().unwrap_or_default())
-    });
-    // Two that could not be told apart would overwrite each other in whatever reads by name.
-    found.dedup_by(|later, earlier| later.key == earlier.key);
-    found.truncate(sensors_max);
-    found
+    found.0.truncate(sensors_max);
+    found.0
 }
 
 impl Chip {
@@ -106,12 +121,12 @@ impl Chip {
         }
     }
 
-    fn sensors(&self, all: &[Chip], now: Duration, buffer: &mut Vec<u8>, found: &mut Vec<Found>) {
+    fn sensors(&self, all: &[Chip], now: Duration, buffer: &mut Vec<u8>, found: &mut Sorted) {
         let key = self.key(all);
         for (number, name) in entries(&self.path, "temp", "_input") {
             let file = |what: &str| self.path.join(format!("temp{number}_{what}"));
             let label = read_line(&file("label"), now, buffer);
-            found.push(Found {
+            found.insert(Found {
                 key: format!("{key}.temp{number}"),
                 label: label.unwrap_or_else(|| self.name.clone()),
                 input: self.path.join(name),
@@ -125,13 +140,7 @@ impl Chip {
 
 /// The zones that are not shown as chips. The kernel makes a chip of all zones of a type, with `_`
 /// for `-`; and x86_pkg_temp is what coretemp shows as the package.
-fn zones(
-    thermal: &Path,
-    chips: &[Chip],
-    now: Duration,
-    buffer: &mut Vec<u8>,
-    found: &mut Vec<Found>,
-) {
+fn zones(thermal: &Path, chips: &[Chip], now: Duration, buffer: &mut Vec<u8>, found: &mut Sorted) {
     let has_chip = |name: &str| chips.iter().any(|chip| chip.name == name);
     let listed = entries(thermal, "thermal_zone", "");
     let mut types = listed.into_iter().filter_map(|(number, name)| {
@@ -145,7 +154,7 @@ fn zones(
     for (number, path, kind) in &zones {
         let is_alone = zones.iter().filter(|(_, _, other)| other == kind).count() == 1;
         let key = if is_alone { format!("{kind}.temp") } else { format!("{kind}-{number}.temp") };
-        found.push(Found {
+        found.insert(Found {
             key,
             label: kind.clone(),
             input: path.join("temp"),
@@ -168,16 +177,16 @@ fn trip(zone: &Path, kind: &str, now: Duration, buffer: &mut Vec<u8>) -> Option<
 /// What is called `start`, a number and `end` in a directory, by number.
 fn entries(directory: &Path, start: &str, end: &str) -> Vec<(u32, String)> {
     let Ok(listed) = fs::read_dir(directory) else { return Vec::new() };
-    let mut found: Vec<(u32, String)> = listed
-        .flatten()
-        .filter_map(|entry| {
-            let name = entry.file_name().into_string().ok()?;
-            let number = name.strip_prefix(start)?.strip_suffix(end)?.parse().ok()?;
-            Some((number, name))
-        })
-        .take(ENTRIES_MAX)
-        .collect();
-    found.sort();
+    let numbered = listed.flatten().filter_map(|entry| {
+        let name = entry.file_name().into_string().ok()?;
+        let number = name.strip_prefix(start)?.strip_suffix(end)?.parse().ok()?;
+        Some((number, name))
+    });
+    let mut found: Vec<(u32, String)> = Vec::new();
+    for (number, name) in numbered.take(ENTRIES_MAX) {
+        let place = found.partition_point(|(known, _)| *known < number);
+        found.insert(place, (number, name));
+    }
     found
 }
 
