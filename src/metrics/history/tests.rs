@@ -156,7 +156,9 @@ fn with_a_longer_interval_each_sample_is_a_row_that_reaches_as_far() {
         let mut ticking = Ticking::every(Duration::from_secs(seconds));
         assert_eq!(ticking.history.tens.capacity(), tens);
         assert_eq!(ticking.history.minutes.capacity(), minutes);
-        // Alternately a little late: no two share a row, and none is left empty.
+        // Alternately a little after a border and a little before one: no two share a row, and
+        // none is left empty.
+        ticking.snapshot.time_ms -= 1;
         for tick in 0..26 * 3600 / seconds.min(1560) {
             let late_ms = if tick % 2 == 0 { 2 } else { -2 };
             ticking.tick(seconds as i64 * 1000 + late_ms, Some(1.0));
@@ -166,8 +168,15 @@ fn with_a_longer_interval_each_sample_is_a_row_that_reaches_as_far() {
         let step_ms = seconds * 1000;
         let longest_ms = u64::max(60_000, step_ms);
         assert!(reach_ms + 2 * longest_ms >= MINUTES_SPAN_MS, "{seconds} s: {reach_ms}");
-        let is_step = |two: &[Point]| two[1].time_ms - two[0].time_ms <= longest_ms + 2;
-        assert!(points.windows(2).all(is_step), "{seconds} s has no gap");
+        for (ring, minimum_ms) in
+            [(&ticking.history.tens, 10_000), (&ticking.history.minutes, 60_000)]
+        {
+            let labels: Vec<u64> = ring.held().map(|row| ring.time_ms(row)).collect();
+            let widest_ms = labels.windows(2).map(|two| two[1] - two[0]).max().unwrap_or(0);
+            // Where rows have borders, a sample may come up to an interval after one.
+            let late_ms = if step_ms < minimum_ms { step_ms } else { 0 };
+            assert!(widest_ms <= ring.step_ms() + late_ms + 4, "{seconds} s: {widest_ms}");
+        }
     }
 }
 
@@ -335,6 +344,15 @@ fn a_new_series_takes_the_place_of_the_one_longest_gone_and_nothing_of_it_is_lef
     assert_eq!(networks.samples("first"), None, "it made room");
     assert_eq!(networks.samples("second"), Some(219), "gone for less long, it did not");
     assert_eq!(networks.samples("fourth"), Some(20), "only what is its own");
+}
+
+#[test]
+fn a_new_series_has_nothing_of_the_old_in_the_tiers_that_reach_far_back() {
+    let mut networks = Networks::new();
+    networks.tick(&["first", "second"], 59);
+    networks.tick(&[], 3 * 3600);
+    networks.tick(&["third", "fourth"], 10);
+    assert_eq!((networks.samples("third"), networks.samples("fourth")), (Some(10), Some(10)));
 }
 
 #[test]

@@ -260,6 +260,32 @@ fn a_disk_that_is_full_for_hours_costs_the_rows_of_ten_seconds_and_no_minute() {
 }
 
 #[test]
+fn minutes_without_their_rows_of_ten_seconds_are_not_hidden_by_those_of_others() {
+    let image = Image::default();
+    let mut run = Run::over(&image, START_MS);
+    run.run(600);
+    image.set_failing(true);
+    run.run(6 * 3600);
+    image.set_failing(false);
+    // One round of two hours of minutes, whose rows of ten seconds are gone; then a kill.
+    run.run(60);
+    let now_ms = run.snapshot.time_ms;
+    drop(run);
+    let mut run = Run::over(&image, now_ms);
+    let written = (9 + 120) * 60;
+    assert_eq!(samples(&run.history), written);
+    // The first row of ten seconds after them is not complete yet.
+    run.run(1);
+    assert_eq!(samples(&run.history), written + 1);
+    run.run(600);
+    assert_eq!(samples(&run.history), written + 601);
+    run.stop();
+    let run = Run::over(&image, now_ms + 1_000_000);
+    assert_eq!(samples(&run.history), written + 601);
+    assert_true(&run.points());
+}
+
+#[test]
 fn a_write_torn_at_any_byte_costs_what_it_would_have_added() {
     let image = Image::default();
     let mut run = Run::over(&image, START_MS);
