@@ -60,7 +60,7 @@ impl Serialize for Selected<'_> {
 }
 
 /// A figure as a reader sees it: rounded by its unit, whole numbers without a point.
-pub(super) struct Rounded(pub(super) Option<f64>, pub(super) Unit);
+pub struct Rounded(pub Option<f64>, pub Unit);
 
 impl Serialize for Rounded {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
