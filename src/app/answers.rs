@@ -41,6 +41,7 @@ impl App {
             Ok(Route::Snapshot) => Answer::Respond(self.snapshot(context)),
             Ok(Route::History(query)) => Answer::Respond(self.history(&query, context)),
             Ok(Route::Server { audit }) => Answer::Respond(self.server(context, audit)),
+            Ok(Route::Alerts) => Answer::Respond(self.alarm.answer(context)),
             Ok(Route::Connections) => Answer::Respond(connections::answer(context)),
             Err(refusal) => Answer::Respond(refusal),
         }

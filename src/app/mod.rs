@@ -5,6 +5,7 @@
 //! socket and no timer. This is the only wing that imports both others.
 
 pub mod access;
+pub mod alerts;
 mod answers;
 pub mod assets;
 mod connections;
@@ -17,6 +18,7 @@ pub mod server;
 use std::time::{Duration, SystemTime};
 
 use self::access::Access;
+use self::alerts::Alarm;
 use self::hub::{Hub, Member, Terms};
 use self::protocol::{
     DEFAULT_SUBSCRIPTION, ErrorCode, ErrorMessage, Gap, Hello, Metrics, Pong, Refusal, Subscribed,
@@ -28,10 +30,11 @@ use crate::engine::connection::CloseReason;
 use crate::engine::connection::frame::{Frame, Kind, NoFrame, OVERHEAD_BYTES};
 use crate::engine::connection::head::Request;
 use crate::engine::handle::Handle;
-use crate::engine::handler::{Answer, Context, Handler, Message};
+use crate::engine::handler::{Answer, Cancel, Context, Handler, Message};
 use crate::engine::limits::Limits;
 use crate::engine::tasks::{Owner, Run, TaskId};
 use crate::metrics::MetricsService;
+use crate::metrics::alerts::Rules;
 use crate::metrics::history::History;
 use crate::metrics::selection::Selection;
 
@@ -54,6 +57,7 @@ pub struct App {
     rates: Vec<Rate>,
     /// What it measures of itself.
     own: SelfMetrics,
+    alarm: Alarm,
 }
 
 #[derive(Default)]
@@ -70,8 +74,10 @@ struct Rate {
 }
 
 impl App {
-    /// An application that samples by `metrics` and serves at most `slots` connections.
+    /// An application that samples by `metrics` and serves at most `slots` connections. It has no
+    /// alerts until it is given some.
     pub fn new(metrics: MetricsService, access: Access, slots: usize) -> App {
+        let host = metrics.facts().name.clone().unwrap_or_default();
         App {
             metrics,
             hub: Hub::new(slots),
@@ -82,6 +88,21 @@ impl App {
             cache: Cache::default(),
             rates: vec![Rate::default(); slots],
             own: SelfMetrics::default(),
+            alarm: Alarm::new(Rules::none(), &host),
+        }
+    }
+
+    /// The same with these alerts, which begin in their first state.
+    pub fn with_alerts(mut self, rules: Rules) -> App {
+        let host = self.metrics.facts().name.as_deref().unwrap_or_default();
+        self.alarm = Alarm::new(rules, host);
+        self
+    }
+
+    /// Puts these alerts in the place of those at work. One that is as it was keeps its state.
+    pub fn set_alerts(&mut self, context: &mut Context<'_>, rules: Rules) {
+        if self.alarm.replace(context, rules, unix_ms(context.wall())) {
+            self.cache.hello = None;
         }
     }
 
@@ -102,6 +123,10 @@ impl App {
         }
         self.sample(context, now);
         let snapshot = self.metrics.latest();
+        if self.alarm.evaluate(context, now, snapshot) {
+            // It lists what fires, and two samples may have one time.
+            self.cache.hello = None;
+        }
         let mut without: Vec<Member> = Vec::new();
         for (Terms { sub, selection, .. }, members) in self.hub.due(self.sequence) {
             let metrics = Metrics { snapshot, sequence: self.sequence, sub, selection };
@@ -175,7 +200,8 @@ impl App {
 
     fn encode_hello(&self, history: Option<&History>) -> Frame {
         let facts = self.metrics.facts();
-        let hello = Hello::new(facts, self.interval_ms(), self.newest(), history);
+        let alerts = self.alarm.firing();
+        let hello = Hello::new(facts, self.interval_ms(), self.newest(), history, alerts);
         Frame::new(Kind::Text, |out| write_json(&hello, out))
     }
 
@@ -253,6 +279,8 @@ impl Handler for App {
             + 2 * (limits.reply_bytes_max + OVERHEAD_BYTES)
             // The last ten minutes.
             + self.metrics.history().memory_ceiling()
+            // Rules, what they watch, and their commands.
+            + Alarm::memory_ceiling()
             // A message that is being read: the shortest path, six bytes with its quotes and comma,
             // is a text in a list that grows by doubling; what comes of it; and the same in answer.
             + 32 * limits.message_bytes_max
@@ -313,11 +341,22 @@ impl Handler for App {
     fn task(&mut self, context: &mut Context<'_>, run: Run) {
         if self.tick == Some(run.id) {
             self.tick(context, run);
+        } else {
+            self.alarm.task(context, run);
         }
+    }
+
+    fn cancel(&mut self, context: &mut Context<'_>, task: TaskId) -> Cancel {
+        self.alarm.cancel(context, task).unwrap_or(Cancel::Done)
+    }
+
+    fn forced(&mut self, _: &mut Context<'_>, task: TaskId) {
+        self.alarm.forced(task);
     }
 
     fn drain(&mut self, context: &mut Context<'_>) {
         self.metrics.stop();
+        self.alarm.drain();
         let lateness = self.own.lateness(context.now());
         if let Some(p99) = lateness.p99 {
             log::info!("tick seq={} lateness_p99_us={}", self.sequence, p99.as_micros());

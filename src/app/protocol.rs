@@ -10,6 +10,7 @@ use serde::de::IgnoredAny;
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
 
+use super::alerts::messages::Firing;
 use crate::metrics::facts::Facts;
 use crate::metrics::history::History;
 use crate::metrics::selection::{Selection, TOPICS};
@@ -222,7 +223,7 @@ pub struct Hello<'a> {
     snapshot: Metrics<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     history: Option<PageHistory<'a>>,
-    alerts: [(); 0],
+    alerts: Firing<'a>,
 }
 
 #[derive(Serialize)]
@@ -240,12 +241,14 @@ struct Limits {
 }
 
 impl<'a> Hello<'a> {
-    /// The greeting with `snapshot` in it, and the page's series of `history` unless declined.
+    /// The greeting with `snapshot` and what fires in it, and the page's series of `history`
+    /// unless declined.
     pub fn new(
         facts: &'a Facts,
         interval_ms: u64,
         snapshot: Metrics<'a>,
         history: Option<&'a History>,
+        alerts: Firing<'a>,
     ) -> Hello<'a> {
         Hello {
             r#type: "hello",
@@ -262,7 +265,7 @@ impl<'a> Hello<'a> {
             },
             snapshot,
             history: history.map(PageHistory),
-            alerts: [],
+            alerts,
         }
     }
 }

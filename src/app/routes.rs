@@ -22,6 +22,8 @@ pub enum Route {
         /// With its books compared with what it holds.
         audit: bool,
     },
+    /// Every rule with its state, and the last transitions.
+    Alerts,
     /// Every connection.
     Connections,
     /// Whether we are well.
@@ -49,12 +51,13 @@ const METHODS: [&str; 9] =
     ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
 
 /// Where something is.
-const PATHS: [&str; 7] = [
+const PATHS: [&str; 8] = [
     "/",
     "/ws",
     "/healthz",
     "/api/v1/snapshot",
     "/api/v1/history",
+    "/api/v1/alerts",
     "/api/v1/server",
     "/api/v1/connections",
 ];
@@ -80,6 +83,7 @@ pub fn route(request: &Request<'_>) -> Result<Route, Response> {
         "/ws" => Ok(Route::WebSocket),
         "/healthz" => Ok(Route::Health),
         "/api/v1/snapshot" => Ok(Route::Snapshot),
+        "/api/v1/alerts" => Ok(Route::Alerts),
         "/api/v1/connections" => Ok(Route::Connections),
         "/api/v1/server" => server_query(request.query()),
         _ => history_query(request.query()).map(Route::History),
@@ -160,6 +164,7 @@ mod tests {
         assert_eq!(routed("GET", "/ws?history=0"), Ok(Route::WebSocket));
         assert_eq!(routed("GET", "/healthz"), Ok(Route::Health));
         assert_eq!(routed("GET", "/api/v1/snapshot"), Ok(Route::Snapshot));
+        assert_eq!(routed("GET", "/api/v1/alerts"), Ok(Route::Alerts));
         assert_eq!(routed("GET", "/api/v1/connections"), Ok(Route::Connections));
         for (query, audit) in [("", false), ("?audit=0", false), ("?audit=1&a=b", true)] {
             let target = format!("/api/v1/server{query}");

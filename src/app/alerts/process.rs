@@ -1,0 +1,152 @@
+//! The process that a command is.
+//!
+//! Owns [`Process`]: a child in a process group of its own, so that what it starts can be stopped
+//! with it. Promises: starting, looking and signalling do not wait for the child; a group is
+//! signalled only while its leader has not been reaped, so that the number cannot be another's by
+//! then; what is dropped has been killed and reaped, unless the kernel does not let it go. Knows
+//! no clock.
+
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+
+/// How often, and how often at most, a killed child is looked at when it must be reaped here and
+/// now: a second in all. It takes a few milliseconds, unless it hangs in a device.
+const REAP_EVERY: Duration = Duration::from_millis(5);
+const REAPS_MAX: u32 = 200;
+
+/// A child that has not been reaped.
+#[derive(Debug)]
+pub(super) struct Process {
+    child: Child,
+    group: Pid,
+    is_reaped: bool,
+}
+
+/// What became of a child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// It has ended with this status.
+    Status(ExitStatus),
+    /// It has ended and another part of the program took its status.
+    Unknown,
+}
+
+impl Process {
+    /// Starts `command` without input and output; what it complains of goes where our own log goes.
+    pub(super) fn start(command: &mut Command) -> io::Result<Process> {
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).process_group(0).spawn()?;
+        let group = Pid::from_child(&child);
+        Ok(Process { child, group, is_reaped: false })
+    }
+
+    /// Reaps the child if it has ended. What it has started may go on.
+    pub(super) fn reap(&mut self) -> Option<End> {
+        let end = match self.child.try_wait() {
+            Ok(None) => return None,
+            Ok(Some(status)) => End::Status(status),
+            Err(_) => End::Unknown,
+        };
+        self.is_reaped = true;
+        Some(end)
+    }
+
+    /// The same for a child that has been told to end: what it has started ends with it.
+    pub(super) fn reap_group(&mut self) -> Option<End> {
+        let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        if let Ok(None) = waitid(WaitId::Pid(self.group), look) {
+            return None;
+        }
+        // Before the leader is reaped: until then no other group can have its number.
+        self.kill();
+        self.reap()
+    }
+
+    /// Asks the child and what it has started to end.
+    pub(super) fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Ends the child and what it has started.
+    pub(super) fn kill(&self) {
+        self.signal(Signal::KILL);
+    }
+
+    fn signal(&self, signal: Signal) {
+        if !self.is_reaped {
+            // It fails if the whole group has ended, and then there is nothing to do.
+            let _ = kill_process_group(self.group, signal);
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if self.is_reaped {
+            return;
+        }
+        self.kill();
+        for _ in 0..REAPS_MAX {
+            if self.reap().is_some() {
+                return;
+            }
+            thread::sleep(REAP_EVERY);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Process {
+        Process::start(Command::new("sh").args(["-c", script])).expect("there is a shell")
+    }
+
+    fn wait(mut reap: impl FnMut() -> Option<End>) -> End {
+        loop {
+            if let Some(end) = reap() {
+                return end;
+            }
+            thread::yield_now();
+        }
+    }
+
+    fn is_there(pid: Pid) -> bool {
+        rustix::process::test_kill_process_group(pid).is_ok()
+    }
+
+    #[test]
+    fn a_child_leads_a_group_of_its_own_and_gives_its_status() {
+        let mut process = shell("exit 3");
+        assert_ne!(process.group, rustix::process::getpgrp());
+        let End::Status(status) = wait(|| process.reap()) else { panic!("nobody else reaps") };
+        assert_eq!(status.code(), Some(3));
+    }
+
+    #[test]
+    fn what_a_stopped_child_has_started_ends_with_it() {
+        // The shell ends at once by the signal; what it waits for does not heed it.
+        let mut process = shell("(trap '' TERM; while :; do sleep 1; done) & wait");
+        process.terminate();
+        wait(|| process.reap_group());
+        let group = process.group;
+        // A killed process is there until init has reaped it.
+        while is_there(group) {
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_process_that_is_dropped_has_been_killed_and_reaped() {
+        let process = shell("trap '' TERM; while :; do sleep 1; done");
+        let leader = process.group;
+        drop(process);
+        let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        assert!(waitid(WaitId::Pid(leader), look).is_err(), "it is no child of ours any more");
+    }
+}
