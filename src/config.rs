@@ -3,8 +3,10 @@
 //! A [`Config`] is plain data with defaults; [`Config::check`] says in one sentence what is wrong
 //! with it, and [`Config::to_toml`] writes it as the file that says the same. `file` reads that
 //! file into a `Draft`, which knows where each value was said; flags and the environment are
-//! `cli`'s business. May import: the engine's addresses.
+//! `cli`'s business. May import: the engine's addresses, the
+//! rules of alerts.
 
+mod alerts;
 mod draft;
 mod duration;
 mod file;
@@ -18,6 +20,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::engine::net::ListenAddress;
+use crate::metrics::alerts::Rules;
 use crate::metrics::history::{HistoryOptions, SERIES_LIMIT, WRITE_EVERY_MAX, WRITE_EVERY_MIN};
 pub(crate) use draft::Draft;
 pub use duration::{duration_text, parse_duration};
@@ -178,6 +181,8 @@ pub struct Config {
     pub history: HistoryOptions,
     /// What is shown of processes.
     pub processes: ProcessSettings,
+    /// The alerts, the built-in ones among them.
+    pub alerts: Rules,
 }
 
 impl Default for Config {
@@ -193,6 +198,7 @@ impl Default for Config {
             log_level: log::LevelFilter::Info,
             history: HistoryOptions::default(),
             processes: ProcessSettings { commands: CommandLines::Authenticated },
+            alerts: Rules::default(),
         }
     }
 }

@@ -107,7 +107,7 @@ impl Server {
         metrics.set_history(&config.history).map_err(|error| Error::History(error.to_string()))?;
         let machine = metrics.facts().name.clone();
         let access = Access::new(&config.allow_hosts, &config.allow_origins, machine.as_deref());
-        let app = App::new(metrics, access, slots);
+        let app = App::new(metrics, access, slots).with_alerts(config.alerts.clone());
         let engine = Engine::with_parts(limits, net, Monotonic::new(), app);
         let engine = engine.map_err(Error::Config)?;
         log::info!(

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
+use super::alerts;
 use super::draft::Draft;
 use super::section::{Item, KEY_BYTES_MAX, Section, Source};
 use super::{CommandLines, Listen, parse_level};
@@ -93,6 +94,7 @@ pub(crate) fn read_into(draft: &mut Draft, path: &Path, text: &str) -> Result<()
         draft.take(&mut processes, "commands", commands, |c| &mut c.processes.commands)?;
         processes.finish()?;
     }
+    draft.take(&mut top, "alert", alerts::read, |config| &mut config.alerts)?;
     top.finish()
 }
 

@@ -2,11 +2,13 @@
 //!
 //! Promises: every key is there with the value in force, or commented out where there is none, and
 //! what is written reads back as the same configuration. `examples/vitald.toml` is what the
-//! defaults look like. Secrets are never written. May import: nothing beyond `config`.
+//! defaults look like. Secrets are never written. May import: the rules of
+//! alerts.
 
 use std::fmt::Write;
 
 use super::{Config, duration_text};
+use crate::metrics::alerts::{Bound, Rule};
 
 impl Config {
     /// The file that says the same, with what each key means. Paths must be UTF-8, and the level a
@@ -22,6 +24,9 @@ impl Config {
         page.entry(WRITE_EVERY, "write_every", &quoted(&duration_text(self.history.write_every)));
         page.section("[processes]");
         page.entry(COMMANDS, "commands", &quoted(self.processes.commands.name()));
+        page.push(format_args!("\n"));
+        page.lines(ALERTS);
+        self.alerts.iter().for_each(|rule| print_alert(rule, &mut page));
         page.text
     }
 
@@ -37,6 +42,26 @@ impl Config {
         page.entry(NO_AUTH, "no_auth", &self.no_auth.to_string());
         page.entry(ALLOW_HOST, "allow_host", &array(self.allow_hosts.iter().cloned()));
         page.entry(ALLOW_ORIGIN, "allow_origin", &array(self.allow_origins.iter().cloned()));
+    }
+}
+
+fn print_alert(rule: &Rule, page: &mut Page) {
+    let (above_or_below, threshold) = match rule.bound {
+        Bound::Above(threshold) => ("above", threshold),
+        Bound::Below(threshold) => ("below", threshold),
+    };
+    page.section("[[alert]]");
+    for (key, value) in [
+        ("name", quoted(&rule.name)),
+        ("enabled", rule.enabled.to_string()),
+        ("metric", quoted(&rule.metric)),
+        (above_or_below, number(threshold)),
+        ("clear", number(rule.clear)),
+        ("hold", quoted(&duration_text(rule.hold))),
+        ("severity", quoted(rule.severity.name())),
+        ("command", array(rule.command.iter().cloned())),
+    ] {
+        page.push(format_args!("{key} = {value}\n"));
     }
 }
 
@@ -73,6 +98,17 @@ How often that file is written: \"1m\" to \"1h\".";
 const COMMANDS: &str = "\
 Who is shown the command lines of processes, which can hold secrets: \"always\" everybody,
 \"authenticated\" those who have shown a token or come by a Unix socket, \"never\" nobody.";
+const ALERTS: &str = "\
+Alerts. The first five are built in: one of their names changes what is said, and
+enabled = false switches it off. Another name makes a rule of its own.
+metric    a figure by its path; * in the place of a name watches each row by itself
+above     values above it are bad; or below: values below it are
+clear     where it resolves; left out, a tenth of the bound's size on its good side
+hold      how long every value must be bad to fire: up to \"24h\"; left out, \"10s\"
+severity  \"info\", \"warning\" or \"critical\"; left out, \"warning\"
+command   a program and its arguments, run without a shell when it fires and when it resolves;
+          {name} {metric} {state} {value} {threshold} {severity} {since} stand for the facts,
+          which are in the environment as well, as VITALD_ALERT_NAME and so on";
 
 /// What is written so far.
 struct Page {
@@ -125,6 +161,15 @@ fn quoted(text: &str) -> String {
     }
     quoted.push('"');
     quoted
+}
+
+/// A number of TOML: whole ones without a point, as operators write them.
+fn number(number: f64) -> String {
+    // Below 2^53 every whole number is one of 64 bits, exactly.
+    match number.fract() == 0.0 && number.abs() < 9_007_199_254_740_992.0 {
+        true => (number as i64).to_string(),
+        false => format!("{number:?}"),
+    }
 }
 
 fn array(texts: impl Iterator<Item = String>) -> String {

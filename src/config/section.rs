@@ -60,7 +60,6 @@ impl<'f> Section<'f> {
     }
 
     /// Changes what messages say before a key, such as when the table's name is known.
-    #[allow(dead_code, reason = "for the tables of an array, which have names")]
     pub(crate) fn rename(&mut self, label: String) {
         self.label = label;
     }
@@ -101,7 +100,6 @@ impl<'f> Section<'f> {
     }
 
     /// What is wrong with the section as a whole, such as a key that it lacks.
-    #[allow(dead_code, reason = "for sections with keys that must be there")]
     pub(crate) fn wrong(&self, sentence: impl fmt::Display) -> String {
         format!("{}: {}: {sentence}", self.source.place(self.at), self.label)
     }
@@ -200,7 +198,6 @@ impl<'f> Item<'f> {
     }
 
     /// A finite number, whole or with a fraction.
-    #[allow(dead_code, reason = "for thresholds")]
     pub(crate) fn number(&self) -> Result<f64, String> {
         let number = match self.value.get_ref() {
             DeValue::Float(number) => number.as_str().parse().ok(),

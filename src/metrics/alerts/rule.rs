@@ -5,9 +5,8 @@
 //! evaluated: its figure is there to be watched, its numbers are finite, `clear` is on the good
 //! side of the bound, and every text has its limit. May import: `target`.
 
+use std::fmt;
 use std::time::Duration;
-
-use serde::{Deserialize, Serialize};
 
 use super::target::Target;
 
@@ -55,8 +54,7 @@ pub enum Bound {
 }
 
 /// How much an alert matters.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Severity {
     /// To be known.
     Info,
@@ -68,6 +66,9 @@ pub enum Severity {
 }
 
 impl Severity {
+    /// Each, from the least.
+    pub const ALL: [Severity; 3] = [Severity::Info, Severity::Warning, Severity::Critical];
+
     /// The name in JSON and in the configuration.
     pub const fn name(self) -> &'static str {
         match self {
@@ -133,7 +134,7 @@ pub struct Setting {
 pub struct Mistake {
     /// The key that is wrong, as the configuration has it.
     pub key: &'static str,
-    /// What is wrong with it and what to do, as a sentence that begins with the key.
+    /// What is wrong with it: what to write, to follow the key and a colon.
     pub sentence: String,
 }
 
@@ -143,12 +144,25 @@ impl Mistake {
     }
 }
 
+impl fmt::Display for Mistake {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {}", self.key, self.sentence)
+    }
+}
+
 /// Every rule: the built-in ones first, then the operator's in their order.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Eq)]
 pub struct Rules {
     rules: Vec<Rule>,
     /// The names that have been set, so that none is set twice.
     set: Vec<String>,
+}
+
+/// Rules are the same if they do the same, whoever has set them.
+impl PartialEq for Rules {
+    fn eq(&self, other: &Rules) -> bool {
+        self.rules == other.rules
+    }
 }
 
 impl Default for Rules {
@@ -180,7 +194,7 @@ impl Rules {
     /// What is wrong with the setting; nothing is changed then.
     pub fn set(&mut self, setting: &Setting) -> Result<(), Mistake> {
         if self.set.contains(&setting.name) {
-            return Err(Mistake::new("name", "name is that of another alert: each has its own"));
+            return Err(Mistake::new("name", "another alert has it: give each one of its own"));
         }
         let known = self.rules.iter().position(|rule| rule.name == setting.name);
         let rule = Rule::new(setting, known.map(|index| &self.rules[index]))?;
@@ -189,8 +203,8 @@ impl Rules {
             None if self.rules.len() < RULES_MAX => self.rules.push(rule),
             None => {
                 let sentence = format!(
-                    "name is one too many: there are at most {RULES_MAX} alerts, the {} built-in \
-                     ones included",
+                    "this is one too many: write at most {RULES_MAX} alerts, the {} built-in ones \
+                     included",
                     BUILT_IN.len()
                 );
                 return Err(Mistake::new("name", sentence));
@@ -219,7 +233,7 @@ impl Rule {
         let metric = metric.ok_or_else(|| {
             let names = BUILT_IN.map(|(name, ..)| name).join(", ");
             let sentence =
-                format!("metric is missing: only the built-in alerts ({names}) have one already");
+                format!("there is none: write one, for only the built-in alerts ({names}) have it");
             Mistake::new("metric", sentence)
         })?;
         let target = resolve(metric)?;
@@ -232,7 +246,7 @@ impl Rule {
         check_clear(bound, clear)?;
         let hold = setting.hold.or(base.map(|rule| rule.hold)).unwrap_or(HOLD);
         if hold > HOLD_MAX {
-            return Err(Mistake::new("hold", "hold is more than 24h"));
+            return Err(Mistake::new("hold", "it is too long: write at most 24h"));
         }
         let command = setting.command.as_ref().or(base.map(|rule| &rule.command));
         let command = command.cloned().unwrap_or_default();
@@ -292,38 +306,38 @@ impl Bound {
 
 fn resolve(metric: &str) -> Result<Target, Mistake> {
     if metric.len() > METRIC_BYTES_MAX {
-        let sentence = format!("metric has more than {METRIC_BYTES_MAX} bytes");
+        let sentence = format!("it is too long: write at most {METRIC_BYTES_MAX} bytes");
         return Err(Mistake::new("metric", sentence));
     }
-    let wrong = |what| Mistake::new("metric", format!("metric {metric:?} {what}"));
+    let wrong = |what| Mistake::new("metric", format!("{metric:?} {what}"));
     Target::parse(metric).map_err(wrong)
 }
 
 fn bound(setting: &Setting, base: Option<&Rule>) -> Result<Bound, Mistake> {
     let (key, bound) = match (setting.above, setting.below) {
         (Some(_), Some(_)) => {
-            return Err(Mistake::new("below", "below stands beside above: an alert has one bound"));
+            return Err(Mistake::new("below", "it stands beside above: write one of them"));
         }
         (Some(above), None) => ("above", Bound::Above(above)),
         (None, Some(below)) => ("below", Bound::Below(below)),
         (None, None) => {
-            let none = || Mistake::new("above", "above is missing, and so is below: set one");
+            let none = || Mistake::new("above", "there is none, and no below: write one of them");
             return base.map(|rule| rule.bound).ok_or_else(none);
         }
     };
     if !bound.threshold().is_finite() {
-        return Err(Mistake::new(key, format!("{key} must be a finite number")));
+        return Err(Mistake::new(key, "it is not finite: write a number"));
     }
     Ok(bound)
 }
 
 fn check_name(name: &str) -> Result<(), Mistake> {
     if name.is_empty() || name.len() > NAME_BYTES_MAX {
-        let sentence = format!("name must have 1 to {NAME_BYTES_MAX} bytes");
+        let sentence = format!("it has {} bytes: write 1 to {NAME_BYTES_MAX}", name.len());
         return Err(Mistake::new("name", sentence));
     }
     if name.chars().any(char::is_control) {
-        return Err(Mistake::new("name", "name must not hold control characters"));
+        return Err(Mistake::new("name", "it holds a control character: write letters"));
     }
     Ok(())
 }
@@ -337,8 +351,8 @@ fn check_clear(bound: Bound, clear: f64) -> Result<(), Mistake> {
         return Ok(());
     }
     let sentence = match bound {
-        Bound::Above(above) => format!("clear is {clear}: it must not be above {above}"),
-        Bound::Below(below) => format!("clear is {clear}: it must not be below {below}"),
+        Bound::Above(above) => format!("{clear} is beyond the bound: write at most {above}"),
+        Bound::Below(below) => format!("{clear} is beyond the bound: write at least {below}"),
     };
     Err(Mistake::new("clear", sentence))
 }
@@ -346,16 +360,16 @@ fn check_clear(bound: Bound, clear: f64) -> Result<(), Mistake> {
 fn check_command(command: &[String]) -> Result<(), Mistake> {
     let wrong = |sentence: String| Err(Mistake::new("command", sentence));
     if command.first().is_some_and(String::is_empty) {
-        return wrong("command has an empty program".to_owned());
+        return wrong("the program has no name: write one".to_owned());
     }
     if command.len() > COMMAND_WORDS_MAX {
-        return wrong(format!("command has more than {COMMAND_WORDS_MAX} words"));
+        return wrong(format!("it is too long: write at most {COMMAND_WORDS_MAX} words"));
     }
     if command.iter().map(String::len).sum::<usize>() > COMMAND_BYTES_MAX {
-        return wrong(format!("command has more than {COMMAND_BYTES_MAX} bytes"));
+        return wrong(format!("it is too long: write at most {COMMAND_BYTES_MAX} bytes"));
     }
     if command.iter().any(|word| word.contains('\0')) {
-        return wrong("command must not hold a NUL byte".to_owned());
+        return wrong("it holds a NUL byte, which no argument may".to_owned());
     }
     Ok(())
 }
