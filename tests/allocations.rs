@@ -19,7 +19,8 @@ use frames::UPGRADE;
 use socket2::Socket;
 use vitald::Server;
 use vitald::config::{Config, Listen};
-use vitald::metrics::snapshot::Snapshot;
+use vitald::metrics::alerts::{Alerts, RULES_MAX, Rules, Setting, State};
+use vitald::metrics::snapshot::{Filesystem, Snapshot};
 use vitald::metrics::source::Source;
 use vitald::metrics::source::portable::Portable;
 
@@ -104,4 +105,38 @@ fn the_portable_source_holds_no_more_after_many_readings() {
     // Other processes come and go, and sysinfo has a few hundred bytes for each.
     let grown = heap::live_bytes() - before;
     assert!(grown < 200 << 10, "it holds {grown} bytes more");
+}
+
+#[test]
+fn evaluating_rules_allocates_nothing_while_no_figure_goes_beyond_its_bound_for_long() {
+    const ROWS: usize = 10;
+    let mut rules = Rules::default();
+    let metrics = ["filesystems.*.usage", "filesystems./7.usage", "load.one"];
+    for index in rules.iter().count()..RULES_MAX {
+        let setting = Setting {
+            name: format!("rule{index}"),
+            metric: Some(metrics[index % metrics.len()].to_owned()),
+            above: Some(50.0),
+            ..Setting::default()
+        };
+        rules.set(&setting).expect("the setting is right");
+    }
+    let mut alerts = Alerts::new(rules);
+    let mut snapshot = Snapshot::default();
+    let row = |index| Filesystem { mount: format!("/{index}"), ..Filesystem::default() };
+    snapshot.filesystems = (0..ROWS).map(row).collect();
+    let mut before = 0;
+    for tick in 1..=1000 {
+        // Five ticks beyond the bound, five within it, and one in which nothing is known.
+        let value = (tick % 11 > 0).then_some(if tick % 11 > 5 { 60.0 } else { 40.0 });
+        snapshot.load.one = value;
+        snapshot.filesystems.iter_mut().for_each(|row| row.usage = value);
+        alerts.evaluate(Duration::from_secs(tick), &snapshot, |_| panic!("nothing fires"));
+        if tick == 10 {
+            assert!(alerts.rows().any(|row| row.state == State::Pending));
+            before = heap::allocations();
+        }
+    }
+    assert!(alerts.rows().count() > RULES_MAX + ROWS);
+    assert_eq!(heap::allocations() - before, 0, "in 990 ticks with {RULES_MAX} rules");
 }

@@ -1,0 +1,200 @@
+//! What subscribers are told of alerts, on a wire, a clock and figures of the test's own; and the
+//! commands as tasks of the engine, which are real processes on that clock.
+
+#[path = "support/frames.rs"]
+mod frames;
+#[path = "support/wire.rs"]
+mod wire;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use frames::{UPGRADE, UPGRADE_WITHOUT_HISTORY, take_frames, take_switching};
+use serde_json::{Value, json};
+use vitald::app::App;
+use vitald::app::access::Access;
+use vitald::engine::Engine;
+use vitald::engine::clock::Manual;
+use vitald::engine::limits::Limits;
+use vitald::engine::tasks::TaskState;
+use vitald::metrics::MetricsService;
+use vitald::metrics::alerts::{Rules, Setting};
+use vitald::metrics::facts::Facts;
+use vitald::metrics::snapshot::Snapshot;
+use vitald::metrics::source::Source;
+use wire::{Wire, run_until, settle};
+
+type Vitald = Engine<App, Wire, Manual>;
+
+/// A load that the test sets.
+#[derive(Clone, Default)]
+struct Load(Arc<AtomicU64>);
+
+impl Load {
+    fn set(&self, load: u64) {
+        self.0.store(load, Ordering::Relaxed);
+    }
+}
+
+impl Source for Load {
+    fn read(&mut self, _: Duration, into: &mut Snapshot) {
+        into.load.one = Some(self.0.load(Ordering::Relaxed) as f64);
+    }
+}
+
+fn rules(name: &str, command: &[&str]) -> Rules {
+    let mut rules = Rules::none();
+    let setting = Setting {
+        name: name.to_owned(),
+        metric: Some("load.one".to_owned()),
+        above: Some(10.0),
+        hold: Some(Duration::ZERO),
+        command: Some(command.iter().map(|&word| word.to_owned()).collect()),
+        ..Setting::default()
+    };
+    rules.set(&setting).expect("the setting is right");
+    rules
+}
+
+/// Samples each second.
+fn start(rules: Rules) -> (Vitald, Wire, Load) {
+    let (limits, load) = (Limits::default(), Load::default());
+    let second = Duration::from_secs(1);
+    let metrics = MetricsService::with_source(Box::new(load.clone()), Facts::default(), second);
+    let app = App::new(metrics, Access::new(&[], &[], None), limits.slots()).with_alerts(rules);
+    let (server, wire) = Wire::engine(limits, app);
+    (server, wire, load)
+}
+
+fn open(server: &mut Vitald, wire: &Wire, upgrade: &[u8]) -> usize {
+    let client = wire.connect(1 << 20);
+    wire.send(client, upgrade);
+    settle(server);
+    client
+}
+
+/// What a client has been sent, metrics left out; the handshake's answer is taken first.
+fn heard(wire: &Wire, client: usize, is_new: bool) -> Vec<Value> {
+    let mut taken = wire.take(client, usize::MAX);
+    assert!(!is_new || take_switching(&mut taken));
+    let frames = take_frames(&mut taken).into_iter();
+    let messages = frames.map(|frame| serde_json::from_slice(&frame.payload).expect("JSON"));
+    messages.filter(|message: &Value| message["type"] != "metrics").collect()
+}
+
+/// The event of a second, in which the tick comes up to a step of the timers late.
+fn alert(heard: &Value, state: &str, value: u64, second: u64) -> Value {
+    let since = heard["since"].as_u64().unwrap_or_default();
+    assert_eq!(since / 1000, second, "{heard}");
+    json!({
+        "type": "alert", "rule": "load", "metric": "load.one", "state": state, "value": value,
+        "threshold": 10, "since": since, "severity": "warning",
+    })
+}
+
+/// The one event that a client has been sent.
+fn event(wire: &Wire, client: usize, state: &str, value: u64, second: u64) -> Value {
+    let heard = heard(wire, client, false);
+    assert_eq!(heard, [alert(&heard[0], state, value, second)]);
+    heard[0].clone()
+}
+
+#[test]
+fn who_is_there_is_told_by_an_event_and_who_comes_is_told_by_hello() {
+    let (mut server, wire, load) = start(rules("load", &[]));
+    let client = open(&mut server, &wire, UPGRADE);
+    assert_eq!(heard(&wire, client, true)[0]["alerts"], json!([]));
+    load.set(11);
+    run_until(&mut server, &wire, 1500);
+    let event_fired = event(&wire, client, "firing", 11, 1);
+    for upgrade in [UPGRADE, UPGRADE_WITHOUT_HISTORY] {
+        let late = open(&mut server, &wire, upgrade);
+        assert_eq!(heard(&wire, late, true)[0]["alerts"], json!([event_fired]));
+    }
+    load.set(1);
+    run_until(&mut server, &wire, 2500);
+    event(&wire, client, "resolved", 1, 2);
+    let late = open(&mut server, &wire, UPGRADE);
+    assert_eq!(heard(&wire, late, true)[0]["alerts"], json!([]));
+}
+
+#[test]
+fn a_hello_that_is_kept_is_not_one_from_before_the_alert() {
+    let (mut server, wire, load) = start(rules("load", &[]));
+    let first = wire.connect(1 << 20);
+    settle(&mut server);
+    // Served in the turn of the tick and before it: the sample is over, so hello takes another, and
+    // the tick's has the same time.
+    load.set(11);
+    wire.send(first, UPGRADE);
+    // Past the step of the timers in which the tick is.
+    wire.clock().advance(Duration::from_millis(1008));
+    settle(&mut server);
+    let told = heard(&wire, first, true);
+    assert_eq!(told[0]["alerts"], json!([]), "it was there before");
+    assert_eq!(told[1..], [alert(&told[1], "firing", 11, 1)]);
+    let second = open(&mut server, &wire, UPGRADE);
+    let hello = heard(&wire, second, true).remove(0);
+    assert_eq!(hello["snapshot"]["t"], told[0]["snapshot"]["t"], "the samples have one time");
+    assert_eq!(hello["alerts"], json!([told[1]]));
+}
+
+#[test]
+fn an_alert_whose_rule_is_taken_away_has_resolved() {
+    let (mut server, wire, load) = start(rules("load", &[]));
+    load.set(11);
+    let client = open(&mut server, &wire, UPGRADE);
+    run_until(&mut server, &wire, 1500);
+    heard(&wire, client, true);
+    server.act(|app, context| app.set_alerts(context, rules("load", &[])));
+    assert!(heard(&wire, client, false).is_empty(), "nothing has changed");
+    server.act(|app, context| app.set_alerts(context, rules("other", &[])));
+    settle(&mut server);
+    event(&wire, client, "resolved", 11, 1);
+    let late = open(&mut server, &wire, UPGRADE);
+    assert_eq!(heard(&wire, late, true)[0]["alerts"], json!([]));
+}
+
+/// The command's task, if it is there.
+fn command_task(server: &Vitald) -> Option<TaskState> {
+    server.tasks().find(|task| task.name == "alert-command").map(|task| task.state)
+}
+
+/// Lets the clock go on until the processes have gone, which takes them as long as it takes.
+fn run_until_reaped(server: &mut Vitald, wire: &Wire) {
+    while server.tasks().any(|task| task.name.starts_with("alert-")) {
+        let now_ms = wire.now_ms();
+        run_until(server, wire, now_ms + 50);
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_command_is_cancelling_from_sigterm_to_sigkill() {
+    let (mut server, wire, load) =
+        start(rules("load", &["sh", "-c", "trap '' TERM; while :; do sleep 1; done"]));
+    load.set(11);
+    run_until(&mut server, &wire, 10_990);
+    assert_eq!(command_task(&server), Some(TaskState::Running));
+    run_until(&mut server, &wire, 11_010);
+    assert_eq!(command_task(&server), Some(TaskState::Cancelling));
+    run_until(&mut server, &wire, 12_010);
+    assert_eq!(command_task(&server), None);
+    run_until_reaped(&mut server, &wire);
+}
+
+#[test]
+fn a_drain_waits_for_a_command_for_a_second_and_is_then_complete() {
+    let (mut server, wire, load) =
+        start(rules("load", &["sh", "-c", "trap '' TERM; while :; do sleep 1; done"]));
+    load.set(11);
+    run_until(&mut server, &wire, 2000);
+    server.shutdown();
+    assert!(!settle(&mut server).finished);
+    assert_eq!(command_task(&server), Some(TaskState::Cancelling));
+    run_until(&mut server, &wire, 3010);
+    assert_eq!((command_task(&server), server.task_counts().forced), (None, 1));
+    run_until_reaped(&mut server, &wire);
+    assert!(settle(&mut server).finished);
+}
