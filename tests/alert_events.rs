@@ -6,6 +6,7 @@ mod frames;
 #[path = "support/wire.rs"]
 mod wire;
 
+use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -161,6 +162,17 @@ fn command_task(server: &Vitald) -> Option<TaskState> {
     server.tasks().find(|task| task.name == "alert-command").map(|task| task.state)
 }
 
+/// Asks again until there is an answer; many seconds' worth of times.
+fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    for _ in 0..3_000_000 {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        std::thread::yield_now();
+    }
+    panic!("it never came to this: {what}");
+}
+
 /// Lets the clock go on until the processes have gone, which takes them as long as it takes.
 fn run_until_reaped(server: &mut Vitald, wire: &Wire) {
     while server.tasks().any(|task| task.name.starts_with("alert-")) {
@@ -197,4 +209,26 @@ fn a_drain_waits_for_a_command_for_a_second_and_is_then_complete() {
     assert_eq!((command_task(&server), server.task_counts().forced), (None, 1));
     run_until_reaped(&mut server, &wire);
     assert!(settle(&mut server).finished);
+}
+
+#[test]
+fn a_command_that_heeds_sigterm_in_a_drain_is_cancelled_in_order() {
+    let name = format!("vitald-alert-events-{}", std::process::id());
+    let path = std::env::temp_dir().join(name);
+    let script = "echo $$ > $0.new; mv $0.new $0; exec sleep 1000";
+    let command = ["sh", "-c", script, path.to_str().expect("UTF-8")];
+    let (mut server, wire, load) = start(rules("load", &command));
+    load.set(11);
+    run_until(&mut server, &wire, 2000);
+    let pid = until("it runs", || fs::read_to_string(&path).ok());
+    fs::remove_file(&path).expect("it is there");
+    server.shutdown();
+    settle(&mut server);
+    let stat = format!("/proc/{}/stat", pid.trim_end());
+    until("it has ended", || fs::read_to_string(&stat).ok().filter(|stat| stat.contains(") Z ")));
+    // It is not the clock's time that the process took.
+    run_until(&mut server, &wire, 2100);
+    assert!(fs::read_to_string(&stat).is_err(), "it has been reaped");
+    assert!(settle(&mut server).finished);
+    assert_eq!(server.task_counts().forced, 0);
 }

@@ -101,44 +101,52 @@ impl Drop for Process {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
+    use rustix::process::getpgrp;
+
     use super::*;
 
     fn shell(script: &str) -> Process {
         Process::start(Command::new("sh").args(["-c", script])).expect("there is a shell")
     }
 
-    fn wait(mut reap: impl FnMut() -> Option<End>) -> End {
-        loop {
-            if let Some(end) = reap() {
-                return end;
+    /// Asks again until there is an answer; many seconds' worth of times.
+    fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+        for _ in 0..3_000_000 {
+            if let Some(answer) = ask() {
+                return answer;
             }
             thread::yield_now();
         }
-    }
-
-    fn is_there(pid: Pid) -> bool {
-        rustix::process::test_kill_process_group(pid).is_ok()
+        panic!("it never came to this: {what}");
     }
 
     #[test]
     fn a_child_leads_a_group_of_its_own_and_gives_its_status() {
         let mut process = shell("exit 3");
-        assert_ne!(process.group, rustix::process::getpgrp());
-        let End::Status(status) = wait(|| process.reap()) else { panic!("nobody else reaps") };
-        assert_eq!(status.code(), Some(3));
+        assert_ne!(process.group, getpgrp());
+        let end = until("it ends", || process.reap());
+        assert!(matches!(end, End::Status(status) if status.code() == Some(3)), "{end:?}");
     }
 
     #[test]
     fn what_a_stopped_child_has_started_ends_with_it() {
+        let path = std::env::temp_dir().join(format!("vitald-process-{}", std::process::id()));
         // The shell ends at once by the signal; what it waits for does not heed it.
-        let mut process = shell("(trap '' TERM; while :; do sleep 1; done) & wait");
+        let script = "sh -c 'trap \"\" TERM; echo $$ > $0.new; mv $0.new $0; \
+                      while :; do sleep 1; done' $0 & wait";
+        let mut command = Command::new("sh");
+        let mut process = Process::start(command.args(["-c", script]).arg(&path)).unwrap();
+        let other = until("it is ready", || fs::read_to_string(&path).ok());
+        fs::remove_file(&path).unwrap();
         process.terminate();
-        wait(|| process.reap_group());
-        let group = process.group;
-        // A killed process is there until init has reaped it.
-        while is_there(group) {
-            thread::yield_now();
-        }
+        until("it ends", || process.reap_group());
+        // Whether the dead is there still is init's business.
+        until("the other ends", || {
+            let stat = fs::read_to_string(format!("/proc/{}/stat", other.trim_end()));
+            stat.map_or(true, |stat| stat.contains(") Z ")).then_some(())
+        });
     }
 
     #[test]
