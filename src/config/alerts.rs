@@ -13,7 +13,7 @@ const LABEL: &str = "[[alert]]";
 pub(super) fn read(item: &Item<'_>) -> Result<Rules, String> {
     let mut rules = Rules::default();
     // One table in single brackets is most likely a slip, and has one meaning.
-    for item in item.one_or_more()? {
+    for item in item.one_or_more() {
         read_one(item.section(LABEL)?, &mut rules)?;
     }
     Ok(rules)
@@ -163,7 +163,7 @@ mod tests {
             ),
             (
                 "[[alert]]\nname = \"cpu\"\nabove = inf",
-                "f:3: [[alert]] \"cpu\" above: this is a number: write a number without quotes",
+                "f:3: [[alert]] \"cpu\" above: this is out of range: write a finite number",
             ),
             (
                 "[[alert]]\nname = \"cpu\"\nclear = 51",

@@ -279,7 +279,7 @@ mod tests {
                 "zz = 1\naa = 1",
                 "/f:1: zz: there is no such key: the keys here are listen, interval, \
                  sample_when_idle, max_connections, log_level, no_auth, allow_host, allow_origin, \
-                 history, processes",
+                 history, processes, alert",
             ),
         ] {
             assert_eq!(read(text), Err(sentence.to_owned()), "{text}");

@@ -99,8 +99,8 @@ const COMMANDS: &str = "\
 Who is shown the command lines of processes, which can hold secrets: \"always\" everybody,
 \"authenticated\" those who have shown a token or come by a Unix socket, \"never\" nobody.";
 const ALERTS: &str = "\
-Alerts. The first five are built in: one of their names changes what is said, and
-enabled = false switches it off. Another name makes a rule of its own.
+Alerts. The first five are built in: one of their names changes what is said of it, and it is
+off when enabled is false. Another name makes an alert of its own, at most 64 in all.
 metric    a figure by its path; * in the place of a name watches each row by itself
 above     values above it are bad; or below: values below it are
 clear     where it resolves; left out, a tenth of the bound's size on its good side
@@ -189,6 +189,7 @@ mod tests {
         CommandLines, Draft, INTERVAL_MAX, INTERVAL_MIN, Listen, ProcessSettings,
         WRITE_EVERY as WRITE_EVERY_RANGE, read_into,
     };
+    use crate::metrics::alerts::{HOLD_MAX, Rules, Setting};
     use crate::metrics::history::HistoryOptions;
 
     const EXAMPLE: &str = include_str!("../../examples/vitald.toml");
@@ -219,7 +220,8 @@ mod tests {
             let keys = sentence.rsplit_once("the keys here are ").unwrap().1;
             for key in keys.split(", ") {
                 let is_there = full.contains(&format!("\n{key} = "));
-                assert!(is_there || full.contains(&format!("\n[{key}]\n")), "{key}");
+                let heads = [format!("\n[{key}]\n"), format!("\n[[{key}]]\n")];
+                assert!(is_there || heads.iter().any(|head| full.contains(head)), "{key}");
             }
         }
     }
@@ -245,6 +247,34 @@ mod tests {
         })
     }
 
+    /// The built-in alerts with others over them and beside them.
+    fn alerts() -> impl Strategy<Value = Rules> {
+        let numbers = || prop::num::f64::NORMAL | prop::num::f64::ZERO;
+        let names = prop_oneof!["\\PC{1,12}", Just("cpu".to_owned())];
+        let settings = (
+            (names, any::<bool>(), numbers(), any::<bool>()),
+            (durations(Duration::ZERO, HOLD_MAX), prop::collection::vec("[^\0]{1,8}", 0..3)),
+        )
+            .prop_map(|((name, is_above, threshold, enabled), (hold, command))| Setting {
+                name,
+                enabled: Some(enabled),
+                metric: Some("disks.*.await_ms".to_owned()),
+                above: is_above.then_some(threshold),
+                below: (!is_above).then_some(threshold),
+                hold: Some(hold),
+                command: Some(command),
+                ..Setting::default()
+            });
+        prop::collection::vec(settings, 0..4).prop_map(|settings| {
+            let mut rules = Rules::default();
+            for setting in settings {
+                // Of two with one name the first counts.
+                let _ = rules.set(&setting);
+            }
+            rules
+        })
+    }
+
     fn configs() -> impl Strategy<Value = Config> {
         let commands = prop::sample::select(&CommandLines::ALL[..]);
         let levels = prop::sample::select(vec![log::LevelFilter::Error, log::LevelFilter::Trace]);
@@ -253,10 +283,10 @@ mod tests {
         let idle = prop::option::of(0.0..=1.0);
         (
             (listens(), intervals, idle, any::<bool>(), 1..=1_000_000_usize),
-            (texts(), texts(), levels, histories(), commands),
+            (texts(), texts(), levels, histories(), commands, alerts()),
         )
             .prop_map(|((listen, interval, idle, no_auth, connections_max), rest)| {
-                let (allow_hosts, allow_origins, log_level, history, commands) = rest;
+                let (allow_hosts, allow_origins, log_level, history, commands, alerts) = rest;
                 let between = |part| interval + (INTERVAL_MAX - interval).mul_f64(part);
                 let whole = |time: Duration| Duration::from_micros(time.as_micros() as u64);
                 Config {
@@ -270,6 +300,7 @@ mod tests {
                     log_level,
                     history,
                     processes: ProcessSettings { commands },
+                    alerts,
                 }
             })
     }
