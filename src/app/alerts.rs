@@ -36,10 +36,9 @@ impl Alarm {
         Alarm { alerts: Alerts::new(rules), commands: Commands::new(host) }
     }
 
-    /// Bytes that it takes at most: [`Alerts::memory_ceiling`], and the few that run and wait.
+    /// Bytes that it takes at most; what [`Alerts::memory_ceiling`] leaves out is not in it.
     pub fn memory_ceiling() -> usize {
-        let held = commands::RUNNING_MAX + commands::WAITING_MAX;
-        Alerts::memory_ceiling() + size_of::<Alarm>() + held * 256
+        Alerts::memory_ceiling() + Commands::memory_ceiling()
     }
 
     /// Takes the sample of a tick; true if there was a transition.

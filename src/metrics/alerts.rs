@@ -83,7 +83,7 @@ pub struct Alerts {
     transitions: VecDeque<Transition>,
     /// Samples taken so far.
     ticks: u64,
-    /// Whether there was a row for which there was no place.
+    /// Whether there has been a row for which there was no place, which is said once.
     is_full: bool,
 }
 
@@ -155,7 +155,7 @@ impl Alerts {
         if is_full && !self.is_full {
             log::warn!("limit=watches watches_max={WATCHES_MAX} action=\"watch no more rows\"");
         }
-        self.is_full = is_full;
+        self.is_full |= is_full;
     }
 
     /// Puts `rules` in the place of those at work. A rule that is as it was keeps its states; what

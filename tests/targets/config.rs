@@ -68,6 +68,7 @@ fn check_accepted(config: &Config) {
         sample_when_idle: defaults.sample_when_idle,
         history: defaults.history,
         processes: defaults.processes,
+        alerts: defaults.alerts,
         ..config.clone()
     };
     assert_eq!(

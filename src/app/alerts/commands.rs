@@ -91,6 +91,11 @@ impl Commands {
         }
     }
 
+    /// Bytes that the lists of those who run and wait take.
+    pub fn memory_ceiling() -> usize {
+        RUNNING_MAX * size_of::<Running>() + WAITING_MAX * size_of::<Transition>()
+    }
+
     /// What became of the commands so far.
     pub fn counts(&self) -> CommandCounts {
         self.counts

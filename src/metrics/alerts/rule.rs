@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::target::Target;
 
 /// Rules at a time, the built-in ones and those that are switched off included. Each is a few
-/// hundred bytes and 20 ns a tick; more than 64 are better said with `*`.
+/// hundred bytes and 50 ns a tick; more than 64 are better said with `*`.
 pub const RULES_MAX: usize = 64;
 
 /// Bytes of a rule's name.
