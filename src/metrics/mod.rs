@@ -8,6 +8,7 @@ pub mod alerts;
 pub mod definition;
 pub mod facts;
 pub mod history;
+pub mod processes;
 pub mod rates;
 pub mod selected;
 pub mod selection;

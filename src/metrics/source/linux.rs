@@ -16,6 +16,7 @@ mod networks;
 mod outage;
 mod own;
 mod pressure;
+pub mod processes;
 mod sockets;
 mod stat;
 mod system;

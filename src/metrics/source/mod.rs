@@ -7,6 +7,8 @@
 #[cfg(target_os = "linux")]
 pub mod linux;
 pub mod portable;
+pub mod processes;
+mod users;
 
 use std::time::Duration;
 

@@ -5,6 +5,8 @@
 //! out, and so is its highest temperature, which is the highest it has seen. It knows bytes of the
 //! disks and no requests, and no split of processor time, no pressure and no sockets.
 
+pub mod processes;
+
 use std::borrow::Cow;
 use std::time::Duration;
 

@@ -1,0 +1,358 @@
+//! Linux: the processes under /proc, a few files at a time.
+//!
+//! Owns what a scan needs while somebody watches: the counters of this scan and of the one before,
+//! the ranking, the names of users and two tables, one of them being made. A scan lists, reads
+//! /proc/PID/stat of each process, ranks, and reads of those that rank what only rows have: user,
+//! command line, traffic. The first scan of a watch, and each one while somebody ranks by traffic,
+//! reads everybody's traffic. Promises: a step opens no more files than it may; no allocation once
+//! the tables have grown; a process that goes in between costs its own row only. Time of processors
+//! comes in ticks of 10 ms, so a second's share is exact to one percent. May import: the data model.
+
+mod counters;
+mod files;
+mod parse;
+mod seen;
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use self::counters::{Counters, Origin};
+use self::files::{Files, LISTED_MAX};
+use self::seen::Seen;
+use super::text;
+use crate::metrics::processes::ranking::{Key, Ranking};
+use crate::metrics::processes::{
+    COMMAND_BYTES_MAX, NAME_BYTES_MAX, ORDERS, Order, PROCESSES_MAX, ROWS_MAX, Row, Table, Wanted,
+    push_text,
+};
+use crate::metrics::source::processes::{FILES_PER_STEP_MIN, ProcessSource, Progress};
+use crate::metrics::source::users::{self, Users};
+
+/// Files beside its stat line that a row is made of: the owner, the command line, the traffic.
+const FILES_PER_ROW: usize = 3;
+
+const _: () = assert!(FILES_PER_ROW <= FILES_PER_STEP_MIN);
+
+/// Reads the processes of a Linux host.
+pub struct Processes {
+    root: PathBuf,
+    /// What is held while somebody watches.
+    scan: Option<Box<Scan>>,
+}
+
+struct Scan {
+    files: Files,
+    users: Users,
+    units: Units,
+    phase: Phase,
+    wanted: Wanted,
+    /// From the first scan: Unix milliseconds at boot, by which every start is told.
+    boot_ms: Option<u64>,
+    /// Of the scan under way, and of the one before if that was complete.
+    counters: Counters,
+    before: Option<Counters>,
+    /// Memory for the next scan's counters.
+    spare: Option<Counters>,
+    /// Processes that are listed and not yet read, the next one last.
+    listed: Vec<u32>,
+    rankings: [Ranking<Seen>; ORDERS.len()],
+    running: usize,
+    /// The table that is being made, and what its rows have for the details.
+    making: Table,
+    origins: Vec<(Origin, bool)>,
+    table: Table,
+    has_table: bool,
+    is_full: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Nothing is under way.
+    Idle,
+    Beginning,
+    Reading,
+    /// The rows before this place have their details.
+    Detailing(usize),
+}
+
+/// In what the kernel counts.
+#[derive(Clone, Copy, Debug)]
+struct Units {
+    ticks_per_s: u64,
+    page_bytes: u64,
+}
+
+impl Processes {
+    /// The host this runs on.
+    pub fn new() -> Processes {
+        Processes::at(Path::new("/"))
+    }
+
+    /// The host whose /proc and /etc/passwd are under `root`.
+    pub fn at(root: &Path) -> Processes {
+        Processes { root: root.to_owned(), scan: None }
+    }
+
+    /// Files opened, and looked at, since the first scan: none when nothing is held.
+    pub fn files_opened(&self) -> u64 {
+        self.scan.as_ref().map_or(0, |scan| scan.files.opened)
+    }
+}
+
+impl Default for Processes {
+    fn default() -> Processes {
+        Processes::new()
+    }
+}
+
+impl ProcessSource for Processes {
+    fn begin(&mut self, now: Duration, wall_ms: u64, wanted: Wanted) {
+        let scan = self.scan.get_or_insert_with(|| Box::new(Scan::new(&self.root)));
+        scan.begin(now, wall_ms, wanted);
+    }
+
+    fn step(&mut self, now: Duration, files: usize) -> Progress {
+        match &mut self.scan {
+            Some(scan) => scan.step(now, files.max(FILES_PER_STEP_MIN)),
+            None => Progress::Done,
+        }
+    }
+
+    fn table(&self) -> Option<&Table> {
+        self.scan.as_ref().filter(|scan| scan.has_table).map(|scan| &scan.table)
+    }
+
+    fn release(&mut self) {
+        self.scan = None;
+    }
+
+    fn memory_ceiling(&self) -> usize {
+        // A row has three texts; lists grow by doubling.
+        let row = size_of::<Row>() + 2 * (2 * NAME_BYTES_MAX + COMMAND_BYTES_MAX);
+        let rows_max = ORDERS.len() * ROWS_MAX;
+        let ranking = 2 * ROWS_MAX * (size_of::<Seen>() + size_of::<Key>());
+        size_of::<Scan>()
+            + 2 * PROCESSES_MAX * counters::BYTES_MAX
+            + 2 * 2 * rows_max * row
+            + 2 * rows_max * size_of::<(Origin, bool)>()
+            + ORDERS.len() * ranking
+            + 2 * LISTED_MAX * size_of::<u32>()
+            + users::MEMORY_BYTES_MAX
+            // The buffers of files.
+            + (4 << 10)
+    }
+}
+
+impl Scan {
+    fn new(root: &Path) -> Scan {
+        Scan {
+            files: Files::new(root.join("proc")),
+            users: Users::new(root.join("etc/passwd")),
+            units: Units {
+                ticks_per_s: rustix::param::clock_ticks_per_second().max(1),
+                page_bytes: rustix::param::page_size() as u64,
+            },
+            phase: Phase::Idle,
+            wanted: Wanted::default(),
+            boot_ms: None,
+            counters: Counters::default(),
+            before: None,
+            spare: None,
+            listed: Vec::with_capacity(LISTED_MAX),
+            rankings: Default::default(),
+            running: 0,
+            making: Table::default(),
+            origins: Vec::new(),
+            table: Table::default(),
+            has_table: false,
+            is_full: false,
+        }
+    }
+
+    fn begin(&mut self, now: Duration, wall_ms: u64, wanted: Wanted) {
+        self.wanted = wanted;
+        self.making.clear();
+        self.making.time_ms = wall_ms;
+        self.listed.clear();
+        self.origins.clear();
+        self.running = 0;
+        self.counters.restart(now, None);
+        self.phase = Phase::Beginning;
+    }
+
+    fn step(&mut self, now: Duration, files: usize) -> Progress {
+        match self.phase {
+            Phase::Idle => Progress::Done,
+            Phase::Beginning => self.prepare(),
+            Phase::Reading => self.read_some(now, files),
+            Phase::Detailing(place) => self.detail_some(now, place, files),
+        }
+    }
+
+    /// What comes before the first process.
+    fn prepare(&mut self) -> Progress {
+        if let Err(error) = self.files.open() {
+            log::warn!("source=/proc unavailable error=\"{error}\"");
+            self.phase = Phase::Idle;
+            return Progress::Failed;
+        }
+        self.users.refresh();
+        let ticks_per_s = self.units.ticks_per_s;
+        let uptime = self.files.read_at(b"uptime");
+        let uptime_s = uptime.and_then(|bytes| text::words(bytes).next().and_then(text::decimal));
+        self.counters.uptime_ticks =
+            uptime_s.map(|uptime_s| (uptime_s * ticks_per_s as f64) as u64);
+        if self.boot_ms.is_none() {
+            let wall_ms = self.making.time_ms;
+            self.boot_ms =
+                uptime_s.map(|uptime_s| wall_ms.saturating_sub((uptime_s * 1000.0) as u64));
+        }
+        let reads_all = self.before.is_none() || self.wanted.rows(Order::Io) > 0;
+        self.counters.has_all_traffic = reads_all;
+        self.making.covers = self.wanted;
+        if !self.before.as_ref().is_some_and(|before| before.has_all_traffic) {
+            self.making.covers.remove(Order::Io);
+        }
+        for (ranking, order) in self.rankings.iter_mut().zip(ORDERS) {
+            let covers = &self.making.covers;
+            ranking.restart(self.before.as_ref().map_or(0, |_| covers.rows(order)));
+        }
+        self.phase = Phase::Reading;
+        Progress::Pending
+    }
+
+    /// Lists some processes, or reads some of those that are listed.
+    fn read_some(&mut self, now: Duration, files: usize) -> Progress {
+        if self.listed.is_empty() {
+            // After an error, what has been seen so far has been seen.
+            let has_more = self.files.list(&mut self.listed).unwrap_or(false);
+            self.listed.reverse();
+            if !has_more || self.counters.len() >= PROCESSES_MAX {
+                self.note_full(has_more);
+                return self.rank(now);
+            }
+            return Progress::Pending;
+        }
+        let files_each = 1 + usize::from(self.counters.has_all_traffic);
+        for _ in 0..files / files_each {
+            let Some(pid) = self.listed.pop() else { break };
+            if self.counters.len() < PROCESSES_MAX {
+                self.read_one(pid, now);
+            }
+        }
+        Progress::Pending
+    }
+
+    fn note_full(&mut self, has_more: bool) {
+        if has_more && !self.is_full {
+            self.is_full = true;
+            log::warn!("limit=processes processes_max={PROCESSES_MAX} action=leave_out");
+        }
+    }
+
+    fn read_one(&mut self, pid: u32, now: Duration) {
+        let Some(bytes) = self.files.read(pid, "stat") else { return };
+        let Some(stat) = parse::stat(bytes) else { return };
+        let origin = self.counters.origin(pid, stat.start, now);
+        self.counters.add_time(origin, stat.ticks);
+        self.running += usize::from(stat.state == b'R');
+        let ticks = stat.ticks;
+        let mut seen = Seen::new(origin, &stat, self.units.page_bytes);
+        if self.counters.has_all_traffic {
+            seen.traffic = self.traffic(origin);
+        }
+        let Some(before) = &self.before else { return };
+        seen.cpu_usage = before
+            .ticks_until(ticks, origin, self.counters.began)
+            .map(|used| 100.0 * used.by as f64 / self.units.ticks_per_s as f64 / used.elapsed_s);
+        for (ranking, order) in self.rankings.iter_mut().zip(ORDERS) {
+            ranking.offer(seen.key(order), || seen);
+        }
+    }
+
+    /// Reads how much a process reads and writes; the rates, if that was read before.
+    fn traffic(&mut self, origin: Origin) -> Option<[f64; 2]> {
+        let bytes = parse::traffic(self.files.read(origin.pid, "io")?)?;
+        self.counters.add_traffic(origin, bytes);
+        let before = self.before.as_ref()?;
+        let grown = before.traffic_until(bytes, origin, self.counters.began)?;
+        Some(grown.by.map(|bytes| bytes as f64 / grown.elapsed_s))
+    }
+
+    /// Makes rows of those that rank. In the first scan nobody does.
+    fn rank(&mut self, now: Duration) -> Progress {
+        let (making, origins) = (&mut self.making, &mut self.origins);
+        let boot_ms = self.boot_ms;
+        let ms_per_tick = 1000.0 / self.units.ticks_per_s as f64;
+        for (ranking, order) in self.rankings.iter_mut().zip(ORDERS) {
+            ranking.take(|seen| {
+                making.push(order, seen.origin.pid, |row| {
+                    let start_ms = (seen.origin.start as f64 * ms_per_tick) as u64;
+                    row.started_ms = boot_ms.map(|boot_ms| boot_ms.saturating_add(start_ms));
+                    seen.fill(row);
+                    origins.push((seen.origin, seen.is_kernel));
+                });
+            });
+        }
+        self.phase = Phase::Detailing(0);
+        self.detail_some(now, 0, 0)
+    }
+
+    /// Adds to some rows what only rows have.
+    fn detail_some(&mut self, now: Duration, mut place: usize, files: usize) -> Progress {
+        for _ in 0..files / FILES_PER_ROW {
+            let Some((origin, is_kernel)) = self.origins.get(place).copied() else { break };
+            let origin = self.counters.origin(origin.pid, origin.start, now);
+            self.detail(place, origin, is_kernel);
+            place += 1;
+        }
+        if place < self.origins.len() {
+            self.phase = Phase::Detailing(place);
+            return Progress::Pending;
+        }
+        self.finish();
+        Progress::Done
+    }
+
+    fn detail(&mut self, place: usize, origin: Origin, is_kernel: bool) {
+        let traffic = match self.counters.has_all_traffic {
+            true => None,
+            false => self.traffic(origin),
+        };
+        let Some(row) = self.making.row_mut(place) else { return };
+        if let Some([read, written]) = traffic {
+            (row.read_bytes_per_s, row.write_bytes_per_s) = (Some(read), Some(written));
+        }
+        if let Some(uid) = self.files.owner(origin.pid) {
+            match self.users.name(uid) {
+                Some(name) => push_text(&mut row.user, name, NAME_BYTES_MAX),
+                None => write!(row.user, "{uid}").unwrap_or_default(),
+            }
+        }
+        if self.wanted.commands()
+            && !is_kernel
+            && let Some(bytes) = self.files.read(origin.pid, "cmdline")
+        {
+            push_text(&mut row.command, parse::command(bytes), COMMAND_BYTES_MAX);
+        }
+    }
+
+    /// Makes the scan the one before, and its table the newest.
+    fn finish(&mut self) {
+        self.phase = Phase::Idle;
+        self.files.close();
+        self.counters.finish();
+        self.making.total = self.counters.len();
+        self.making.running = Some(self.running);
+        if self.before.is_some() {
+            std::mem::swap(&mut self.making, &mut self.table);
+            self.has_table = true;
+        }
+        let next = self.spare.take().unwrap_or_default();
+        self.spare = self.before.replace(std::mem::replace(&mut self.counters, next));
+    }
+}
+
+#[cfg(test)]
+mod tests;
