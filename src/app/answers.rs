@@ -13,14 +13,17 @@ use super::{connections, kept};
 use crate::engine::connection::frame::{Frame, Kind};
 use crate::engine::connection::head::Request;
 use crate::engine::connection::response::Response;
+use crate::engine::handle::Handle;
 use crate::engine::handler::{Answer, Context};
 use crate::engine::net::Peer;
+use crate::metrics::processes::Question;
 
 impl App {
     /// Answers a request, or lets it become a WebSocket.
     pub(super) fn answer(
         &mut self,
         context: &mut Context<'_>,
+        handle: Handle,
         peer: Peer,
         request: &Request<'_>,
     ) -> Answer {
@@ -43,6 +46,10 @@ impl App {
             Ok(Route::Server { audit }) => Answer::Respond(self.server(context, audit)),
             Ok(Route::Alerts) => Answer::Respond(self.alarm.answer(context)),
             Ok(Route::Connections) => Answer::Respond(connections::answer(context)),
+            Ok(Route::Processes(question)) => {
+                let with_commands = may_see_commands(peer);
+                self.processes.answer(context, handle, Question { with_commands, ..question })
+            }
             Err(refusal) => Answer::Respond(refusal),
         }
     }
@@ -107,6 +114,15 @@ impl App {
 /// JSON that is true of this moment: nobody may keep it.
 pub(super) fn json(body: Frame) -> Response {
     Response::new(200).with("Cache-Control", "no-store").with_body("application/json", body)
+}
+
+/// Whether a peer may see command lines, which can hold secrets: one on this host can see them
+/// anyway.
+fn may_see_commands(peer: Peer) -> bool {
+    match peer {
+        Peer::Unix => true,
+        Peer::Tcp(address) => address.ip().is_loopback(),
+    }
 }
 
 fn health(is_draining: bool) -> Response {

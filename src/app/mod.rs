@@ -10,6 +10,7 @@ mod answers;
 pub mod assets;
 mod connections;
 pub mod hub;
+pub mod processes;
 pub mod protocol;
 pub mod routes;
 pub mod self_metrics;
@@ -20,6 +21,7 @@ use std::time::{Duration, SystemTime};
 use self::access::Access;
 use self::alerts::Alarm;
 use self::hub::{Hub, Member, Terms};
+use self::processes::Processes;
 use self::protocol::{
     DEFAULT_SUBSCRIPTION, ErrorCode, ErrorMessage, Gap, Hello, Metrics, Pong, Refusal, Subscribed,
     Unsubscribed, write_json,
@@ -37,6 +39,7 @@ use crate::metrics::MetricsService;
 use crate::metrics::alerts::Rules;
 use crate::metrics::history::History;
 use crate::metrics::selection::Selection;
+use crate::metrics::source::processes::{NoProcesses, ProcessSource};
 
 /// Close codes (RFC 6455, section 7.4.1).
 const UNSUPPORTED_DATA: u16 = 1003;
@@ -58,6 +61,8 @@ pub struct App {
     /// What it measures of itself.
     own: SelfMetrics,
     alarm: Alarm,
+    /// The process table, while somebody watches.
+    processes: Processes,
 }
 
 #[derive(Default)]
@@ -78,6 +83,7 @@ impl App {
     /// alerts until it is given some.
     pub fn new(metrics: MetricsService, access: Access, slots: usize) -> App {
         let host = metrics.facts().name.clone().unwrap_or_default();
+        let processes = Processes::new(Box::new(NoProcesses), metrics.interval());
         App {
             metrics,
             hub: Hub::new(slots),
@@ -89,6 +95,7 @@ impl App {
             rates: vec![Rate::default(); slots],
             own: SelfMetrics::default(),
             alarm: Alarm::new(Rules::none(), &host),
+            processes,
         }
     }
 
@@ -104,6 +111,13 @@ impl App {
         if self.alarm.replace(context, rules, unix_ms(context.wall())) {
             self.cache.hello = None;
         }
+    }
+
+    /// The same with a process table, which `source` reads.
+    #[must_use]
+    pub fn with_processes(mut self, source: Box<dyn ProcessSource + Send>) -> App {
+        self.processes = Processes::new(source, self.metrics.interval());
+        self
     }
 
     fn interval_ms(&self) -> u64 {
@@ -281,6 +295,8 @@ impl Handler for App {
             + self.metrics.history().memory_ceiling()
             // Rules, what they watch, and their commands.
             + Alarm::memory_ceiling()
+            // The process table.
+            + self.processes.memory_ceiling()
             // A message that is being read: the shortest path, six bytes with its quotes and comma,
             // is a text in a list that grows by doubling; what comes of it; and the same in answer.
             + 32 * limits.message_bytes_max
@@ -302,7 +318,7 @@ impl Handler for App {
         request: &Request<'_>,
     ) -> Answer {
         let peer = context.peer(handle).expect("who asks is there");
-        self.answer(context, peer, request)
+        self.answer(context, handle, peer, request)
     }
 
     fn open(&mut self, context: &mut Context<'_>, handle: Handle, request: &Request<'_>) {
@@ -341,6 +357,8 @@ impl Handler for App {
     fn task(&mut self, context: &mut Context<'_>, run: Run) {
         if self.tick == Some(run.id) {
             self.tick(context, run);
+        } else if self.processes.owns(&run) {
+            self.processes.run(context);
         } else {
             self.alarm.task(context, run);
         }
@@ -357,6 +375,7 @@ impl Handler for App {
     fn drain(&mut self, context: &mut Context<'_>) {
         self.metrics.stop();
         self.alarm.drain();
+        self.processes.stop(context);
         let lateness = self.own.lateness(context.now());
         if let Some(p99) = lateness.p99 {
             log::info!("tick seq={} lateness_p99_us={}", self.sequence, p99.as_micros());

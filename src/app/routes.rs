@@ -1,7 +1,9 @@
 //! From a request to what it asks for. Pure: touches nothing, answers nothing but refusals.
 
+use super::processes;
 use crate::engine::connection::head::Request;
 use crate::engine::connection::response::Response;
+use crate::metrics::processes::Question;
 
 /// Metrics that one history request may name. Eight whole series are about 200 KB.
 const HISTORY_METRICS_MAX: usize = 8;
@@ -26,6 +28,8 @@ pub enum Route {
     Alerts,
     /// Every connection.
     Connections,
+    /// The process table.
+    Processes(Question),
     /// Whether we are well.
     Health,
 }
@@ -60,6 +64,7 @@ const PATHS: [&str; 8] = [
     "/api/v1/alerts",
     "/api/v1/server",
     "/api/v1/connections",
+    "/api/v1/processes",
 ];
 
 /// Finds what `request` asks for.
@@ -86,6 +91,7 @@ pub fn route(request: &Request<'_>) -> Result<Route, Response> {
         "/api/v1/alerts" => Ok(Route::Alerts),
         "/api/v1/connections" => Ok(Route::Connections),
         "/api/v1/server" => server_query(request.query()),
+        "/api/v1/processes" => processes::parse_query(request.query()).map(Route::Processes),
         _ => history_query(request.query()).map(Route::History),
     }
     .map_err(|reason| Response::text(400, &reason))
@@ -182,6 +188,26 @@ mod tests {
         assert_eq!(routed("DELETE", "/api/v1/connections"), Err(405));
         assert_eq!(routed("GET", "/api/v1/server?audit=yes"), Err(400));
         assert_eq!(routed("BREW", "/"), Err(501));
+    }
+
+    #[test]
+    fn a_process_query_has_defaults_and_bounds() {
+        use crate::metrics::processes::Order;
+        let question =
+            |order, limit| Ok(Route::Processes(Question { order, limit, with_commands: false }));
+        for (query, expected) in [
+            ("", question(Order::Cpu, 20)),
+            ("?sort=memory&a=b", question(Order::Memory, 20)),
+            ("?limit=100&sort=io", question(Order::Io, 100)),
+            ("?limit=1", question(Order::Cpu, 1)),
+            ("?limit=0", Err(400)),
+            ("?limit=101", Err(400)),
+            ("?limit=all", Err(400)),
+            ("?sort=pid", Err(400)),
+            ("?sort=", Err(400)),
+        ] {
+            assert_eq!(routed("GET", &format!("/api/v1/processes{query}")), expected, "{query}");
+        }
     }
 
     #[test]

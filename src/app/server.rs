@@ -25,6 +25,7 @@ use crate::engine::tasks::TaskCounts;
 use crate::engine::view::{ConnectionView, Pools};
 use crate::engine::{Engine, Turn};
 use crate::metrics::MetricsService;
+use crate::metrics::source::processes;
 
 /// Descriptors beside those of connections: standard streams, poll, signals, listeners and the
 /// files that the sources hold open are about 25; the rest is room for what an embedding program
@@ -107,7 +108,9 @@ impl Server {
         metrics.set_history(&config.history).map_err(|error| Error::History(error.to_string()))?;
         let machine = metrics.facts().name.clone();
         let access = Access::new(&config.allow_hosts, &config.allow_origins, machine.as_deref());
-        let app = App::new(metrics, access, slots).with_alerts(config.alerts.clone());
+        let app = App::new(metrics, access, slots)
+            .with_alerts(config.alerts.clone())
+            .with_processes(processes::for_this_host());
         let engine = Engine::with_parts(limits, net, Monotonic::new(), app);
         let engine = engine.map_err(Error::Config)?;
         log::info!(

@@ -1,0 +1,329 @@
+//! The process table on the loop: read only while somebody watches, a slice at a time.
+//!
+//! Owns the reader, what is wanted of it, the one task that goes on with a scan, and the requests
+//! that wait for one. Who asks makes the table watched for [`WATCHED_FOR`]; while it is, a scan
+//! begins every second, or every interval of the sampling if that is longer, up to 5 s. A slice ends
+//! after [`SLICE_MAX`], and the next one is due in a later turn, a granule of the timers further on
+//! (4.2 ms): so a scan takes at most an eighth of the time, and others are served in between. When
+//! nobody has asked for [`WATCHED_FOR`], all memory is given back. Promises: an answer has rates,
+//! and comes in a later turn if need be; no more wait than [`WAITING_MAX`]. Imports the engine's
+//! tasks and answers, and the reader's trait.
+
+use std::time::Duration;
+
+use super::answers::json;
+use super::protocol::write_json;
+use super::unix_ms;
+use crate::engine::clock::Tick;
+use crate::engine::connection::frame::{Frame, Kind};
+use crate::engine::connection::response::Response;
+use crate::engine::handle::Handle;
+use crate::engine::handler::{Answer, Context};
+use crate::engine::tasks::{Owner, Run, TaskId};
+use crate::metrics::processes::{ORDERS, Order, Question, ROWS_MAX, View, Wanted};
+use crate::metrics::source::processes::{ProcessSource, Progress};
+
+/// How long the table is kept up after a question: a page that asks every few seconds finds it, and
+/// one that was closed costs little more.
+pub const WATCHED_FOR: Duration = Duration::from_secs(10);
+
+/// The least from one scan to the next: processors are counted in ticks of 10 ms, so a second's
+/// share is exact to one percent.
+const EVERY_MIN: Duration = Duration::from_secs(1);
+
+/// The most, however rarely the host is sampled: who looks at a table wants to see it move.
+const EVERY_MAX: Duration = Duration::from_secs(5);
+
+/// From one scan to the next while a request waits. Half a second is exact to two percent.
+const EVERY_WAITED_FOR: Duration = Duration::from_millis(500);
+
+/// A slice is over when it has lasted this long, and overshoots by one step, some 0.2 ms. Half would
+/// make a scan of thousands last twice as long; double would be felt as lateness by every tick.
+const SLICE_MAX: Duration = Duration::from_micros(500);
+
+/// What a step may open: 0.1 ms at 6 us a file.
+const FILES_PER_STEP: usize = 16;
+
+/// Steps of a slice at most, should the clock stand still.
+const STEPS_PER_SLICE_MAX: usize = 32;
+
+/// Requests that wait for a scan. Beyond them there is a 503: a table is worth waiting for to a few
+/// readers, and each makes the answers come later.
+pub const WAITING_MAX: usize = 64;
+
+/// Answers made in a slice. A hundred rows take 0.1 ms to write.
+const ANSWERS_PER_SLICE: usize = 4;
+
+/// What makes the next slice due in a later turn: a delay of nothing could be due in this one.
+const NEXT_TURN: Duration = Duration::from_nanos(1);
+
+/// Watches the processes.
+pub struct Processes {
+    source: Box<dyn ProcessSource + Send>,
+    every: Duration,
+    /// Who watches: for each order, the most rows that were asked for, and until when.
+    watches: [Option<Watch>; ORDERS.len()],
+    waiting: Vec<Waiting>,
+    /// What comes next, and the task that brings it.
+    phase: Phase,
+    task: Option<TaskId>,
+    /// When that is due, and when the last scan began.
+    due: Tick,
+    began: Tick,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Watch {
+    question: Question,
+    until: Tick,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    handle: Handle,
+    question: Question,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Nobody watches, and nothing is held.
+    Idle,
+    /// A scan is under way.
+    Scanning,
+    /// A scan is complete, and those who waited for it get their answers.
+    Answering,
+    /// The next scan is due with the task.
+    Resting,
+}
+
+impl Processes {
+    /// The processes that `source` reads, on a host that is sampled every `interval`.
+    pub fn new(source: Box<dyn ProcessSource + Send>, interval: Duration) -> Processes {
+        Processes {
+            source,
+            every: interval.clamp(EVERY_MIN, EVERY_MAX),
+            watches: [None; ORDERS.len()],
+            waiting: Vec::new(),
+            phase: Phase::Idle,
+            task: None,
+            due: Tick::ZERO,
+            began: Tick::ZERO,
+        }
+    }
+
+    /// Bytes that are held at most because somebody watches.
+    pub fn memory_ceiling(&self) -> usize {
+        self.source.memory_ceiling() + 2 * WAITING_MAX * size_of::<Waiting>()
+    }
+
+    /// Answers a request: at once if the table has what it asks for, or else after the scan that
+    /// will have.
+    pub fn answer(
+        &mut self,
+        context: &mut Context<'_>,
+        handle: Handle,
+        question: Question,
+    ) -> Answer {
+        if let Some(view) = self.table(question) {
+            let response = response(&view, context);
+            self.watch(context, question);
+            return Answer::Respond(response);
+        }
+        self.waiting.retain(|waiting| context.awaits(waiting.handle));
+        if self.waiting.len() == WAITING_MAX || context.is_draining() {
+            return Answer::Respond(busy("too many wait for the process table; try again"));
+        }
+        self.waiting.push(Waiting { handle, question });
+        if !self.watch(context, question) {
+            self.waiting.pop();
+            return Answer::Respond(busy("there is no room for another task; try again"));
+        }
+        Answer::Later
+    }
+
+    /// Keeps the table up for a question for [`WATCHED_FOR`] from now. False when there is no task
+    /// to be had.
+    pub fn watch(&mut self, context: &mut Context<'_>, question: Question) -> bool {
+        let now = context.now();
+        let watch = &mut self.watches[question.order as usize];
+        let mut kept = question;
+        if let Some(Watch { question: before, .. }) = watch.filter(|watch| watch.until > now) {
+            kept.limit = kept.limit.max(before.limit);
+            kept.with_commands |= before.with_commands;
+        }
+        *watch = Some(Watch { question: kept, until: now + WATCHED_FOR });
+        match self.phase {
+            Phase::Idle => self.schedule(context, Phase::Resting, NEXT_TURN),
+            // Who waits for an order that was not asked for need not wait for the usual time.
+            Phase::Resting if self.table(question).is_none() => {
+                let due = (self.began + EVERY_WAITED_FOR).max(now + NEXT_TURN);
+                due >= self.due || self.schedule(context, Phase::Resting, due - now)
+            }
+            _ => true,
+        }
+    }
+
+    /// The newest table as one who asks sees it; `None` until the scan that a [`Processes::watch`]
+    /// for the same question brings is complete.
+    pub fn table(&self, question: Question) -> Option<View<'_>> {
+        self.source.table().and_then(|table| table.view(question))
+    }
+
+    /// Whether this is the task that goes on with a scan.
+    pub fn owns(&self, run: &Run) -> bool {
+        self.task == Some(run.id)
+    }
+
+    /// Goes on: the task is due.
+    pub fn run(&mut self, context: &mut Context<'_>) {
+        self.task = None;
+        match self.phase {
+            Phase::Idle => {}
+            Phase::Resting => self.begin(context),
+            Phase::Scanning => self.slice(context),
+            Phase::Answering => self.answer_some(context),
+        }
+    }
+
+    /// Gives everything back: the loop is about to stop. The engine answers those who wait.
+    pub fn stop(&mut self, context: &mut Context<'_>) {
+        if let Some(task) = self.task.take() {
+            context.cancel(task);
+        }
+        self.release();
+    }
+
+    fn release(&mut self) {
+        self.source.release();
+        self.watches = [None; ORDERS.len()];
+        self.waiting = Vec::new();
+        self.phase = Phase::Idle;
+    }
+
+    fn begin(&mut self, context: &mut Context<'_>) {
+        let now = context.now();
+        self.waiting.retain(|waiting| context.awaits(waiting.handle));
+        let mut wanted = Wanted::default();
+        let watched = self.watches.iter().flatten().filter(|watch| watch.until > now);
+        watched.map(|watch| watch.question).for_each(|question| wanted.add(question));
+        self.waiting.iter().for_each(|waiting| wanted.add(waiting.question));
+        if wanted == Wanted::default() {
+            return self.release();
+        }
+        self.began = now;
+        self.source.begin(now.since_origin(), unix_ms(context.wall()), wanted);
+        self.phase = Phase::Scanning;
+        self.slice(context);
+    }
+
+    fn slice(&mut self, context: &mut Context<'_>) {
+        let start = context.instant();
+        let mut now = start;
+        for _ in 0..STEPS_PER_SLICE_MAX {
+            match self.source.step(now.since_origin(), FILES_PER_STEP) {
+                Progress::Pending => {}
+                Progress::Done => return self.answer_some(context),
+                Progress::Failed => return self.fail(context),
+            }
+            now = context.instant();
+            if now - start >= SLICE_MAX {
+                break;
+            }
+        }
+        self.schedule(context, Phase::Scanning, NEXT_TURN);
+    }
+
+    /// Answers some of those whom the table has an answer for, in the order in which they came; then
+    /// rests until the next scan.
+    fn answer_some(&mut self, context: &mut Context<'_>) {
+        let mut made: Option<(Question, Response)> = None;
+        let mut made_count = 0;
+        let mut index = 0;
+        while let Some(Waiting { handle, question }) = self.waiting.get(index).copied() {
+            let is_same = made.as_ref().is_some_and(|(known, _)| *known == question);
+            let Some(view) = self.source.table().and_then(|table| table.view(question)) else {
+                index += 1;
+                continue;
+            };
+            if !is_same {
+                if made_count == ANSWERS_PER_SLICE {
+                    self.schedule(context, Phase::Answering, NEXT_TURN);
+                    return;
+                }
+                made = Some((question, response(&view, context)));
+                made_count += 1;
+            }
+            self.waiting.remove(index);
+            if let Some((_, response)) = &made {
+                context.respond(handle, response.clone());
+            }
+        }
+        self.rest(context);
+    }
+
+    /// Waits for the next scan: at least as long as the last one took, so that a host with very
+    /// many processes is not scanned all the time.
+    fn rest(&mut self, context: &mut Context<'_>) {
+        let every = if self.waiting.is_empty() { self.every } else { EVERY_WAITED_FOR };
+        let taken = context.instant() - self.began;
+        self.schedule(context, Phase::Resting, every.saturating_sub(taken).max(taken));
+    }
+
+    /// Processes cannot be listed here.
+    fn fail(&mut self, context: &mut Context<'_>) {
+        for Waiting { handle, .. } in std::mem::take(&mut self.waiting) {
+            context.respond(handle, busy("the processes of this host cannot be listed"));
+        }
+        self.release();
+    }
+
+    /// Lets the task run in `delay`, in place of one that there may be. False without a task: then
+    /// nothing is held, and the engine answers those who wait.
+    fn schedule(&mut self, context: &mut Context<'_>, phase: Phase, delay: Duration) -> bool {
+        if let Some(task) = self.task.take() {
+            context.cancel(task);
+        }
+        self.task = context.spawn_after("processes", Owner::Handler, delay);
+        (self.due, self.phase) = (context.now() + delay, phase);
+        if self.task.is_none() {
+            log::warn!("task=processes limit=tasks action=release");
+            self.release();
+        }
+        self.task.is_some()
+    }
+}
+
+/// What a request asks of the table, by its query.
+///
+/// # Errors
+/// A sentence that names the parameter that makes no sense.
+pub fn parse_query(query: &str) -> Result<Question, String> {
+    let mut question = Question { order: Order::Cpu, limit: 20, with_commands: false };
+    for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+        match &*key {
+            "sort" => {
+                let order = Order::parse(&value);
+                question.order = order.ok_or("sort must be cpu, memory or io")?;
+            }
+            "limit" => {
+                let limit = value.parse().ok().filter(|limit| (1..=ROWS_MAX).contains(limit));
+                question.limit = limit.ok_or(format!("limit must be from 1 to {ROWS_MAX}"))?;
+            }
+            // An unknown parameter is ignored, as unknown fields of messages are.
+            _ => {}
+        }
+    }
+    Ok(question)
+}
+
+fn response(view: &View<'_>, context: &Context<'_>) -> Response {
+    let frame = Frame::new(Kind::Plain, |out| write_json(view, out));
+    if frame.len() > context.limits().reply_bytes_max {
+        return Response::text(400, "too much at a time: ask for fewer rows");
+    }
+    json(frame)
+}
+
+fn busy(reason: &str) -> Response {
+    Response::text(503, reason).with("Retry-After", "1")
+}
