@@ -3,7 +3,8 @@
 //! sending, and half over a Unix socket. Only this thread is counted, and it is the whole server.
 //!
 //! What limits a control group and which sensors there are is looked up each half minute, which
-//! does allocate and is left out.
+//! does allocate and is left out. So is the process table, which nobody watches there; its scans
+//! have a test of their own.
 
 #[path = "support/frames.rs"]
 mod frames;
@@ -23,6 +24,13 @@ use vitald::metrics::alerts::{Alerts, RULES_MAX, Rules, Setting, State};
 use vitald::metrics::snapshot::{Filesystem, Snapshot};
 use vitald::metrics::source::Source;
 use vitald::metrics::source::portable::Portable;
+#[cfg(target_os = "linux")]
+use vitald::metrics::processes::{ORDERS, Question, Wanted};
+#[cfg(target_os = "linux")]
+use vitald::metrics::source::{
+    linux::processes::Processes,
+    processes::{ProcessSource, Progress},
+};
 
 #[global_allocator]
 static ALLOCATOR: heap::Counting = heap::Counting;
@@ -139,4 +147,37 @@ fn evaluating_rules_allocates_nothing_while_no_figure_goes_beyond_its_bound_for_
     }
     assert!(alerts.rows().count() > RULES_MAX + ROWS);
     assert_eq!(heap::allocations() - before, 0, "in 990 ticks with {RULES_MAX} rules");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_steady_scan_of_processes_allocates_nothing() {
+    let root = std::env::temp_dir().join(format!("vitald-scan-{}", std::process::id()));
+    let proc = root.join("proc");
+    for pid in 1..=300 {
+        let process = proc.join(pid.to_string());
+        std::fs::create_dir_all(&process).expect("there is room");
+        let line =
+            format!("{pid} (name) S 1 1 1 0 -1 0 1 0 0 0 1 0 0 0 20 0 3 0 5 99 {pid} 18446744");
+        for (name, text) in
+            [("stat", &*line), ("io", "read_bytes: 1\nwrite_bytes: 1\n"), ("cmdline", "a\0b\0")]
+        {
+            std::fs::write(process.join(name), text).expect("there is room");
+        }
+    }
+    let mut wanted = Wanted::default();
+    for order in ORDERS {
+        wanted.add(Question { order, limit: 50, with_commands: true });
+    }
+    let mut processes = Processes::at(&root);
+    let mut scan = |second: u64| {
+        let now = Duration::from_secs(second);
+        processes.begin(now, 1000 * second, wanted);
+        while processes.step(now, 16) == Progress::Pending {}
+    };
+    (1..=4).for_each(&mut scan);
+    let before = heap::allocations();
+    (5..=9).for_each(&mut scan);
+    assert_eq!(heap::allocations() - before, 0, "in 5 scans of 300 processes");
+    std::fs::remove_dir_all(&root).expect("it is there");
 }
