@@ -261,12 +261,15 @@ impl Processes {
         self.rest(context);
     }
 
-    /// Waits for the next scan: at least as long as the last one took, so that a host with very
-    /// many processes is not scanned all the time.
+    /// Waits for the next scan: unless somebody waits for that, at least as long as the last one
+    /// took, so that a host with very many processes is not scanned all the time.
     fn rest(&mut self, context: &mut Context<'_>) {
-        let every = if self.waiting.is_empty() { self.every } else { EVERY_WAITED_FOR };
         let taken = context.instant() - self.began;
-        self.schedule(context, Phase::Resting, every.saturating_sub(taken).max(taken));
+        let delay = match self.waiting.is_empty() {
+            true => self.every.saturating_sub(taken).max(taken),
+            false => EVERY_WAITED_FOR.saturating_sub(taken).max(NEXT_TURN),
+        };
+        self.schedule(context, Phase::Resting, delay);
     }
 
     /// Processes cannot be listed here.
@@ -286,7 +289,7 @@ impl Processes {
         self.task = context.spawn_after("processes", Owner::Handler, delay);
         (self.due, self.phase) = (context.now() + delay, phase);
         if self.task.is_none() {
-            log::warn!("task=processes limit=tasks action=release");
+            log::debug!("task=processes limit=tasks action=release");
             self.release();
         }
         self.task.is_some()

@@ -4,7 +4,8 @@
 //! the ranking, the names of users and two tables, one of them being made. A scan lists, reads
 //! /proc/PID/stat of each process, ranks, and reads of those that rank what only rows have: user,
 //! command line, traffic. The first scan of a watch, and each one while somebody ranks by traffic,
-//! reads everybody's traffic. Promises: a step opens no more files than it may; no allocation once
+//! reads everybody's traffic. Where /proc is mounted with hidepid, the processes of others are not
+//! there. Promises: a step opens no more files than it may; no allocation once
 //! the tables have grown; a process that goes in between costs its own row only. Time of processors
 //! comes in ticks of 10 ms, so a second's share is exact to one percent. May import: the data model.
 
@@ -39,6 +40,8 @@ pub struct Processes {
     root: PathBuf,
     /// What is held while somebody watches.
     scan: Option<Box<Scan>>,
+    /// That they cannot be listed is said once.
+    was_logged: bool,
 }
 
 struct Scan {
@@ -60,7 +63,7 @@ struct Scan {
     running: usize,
     /// The table that is being made, and what its rows have for the details.
     making: Table,
-    origins: Vec<(Origin, bool)>,
+    origins: Vec<(Origin, Asked)>,
     table: Table,
     has_table: bool,
     is_full: bool,
@@ -74,6 +77,18 @@ enum Phase {
     Reading,
     /// The rows before this place have their details.
     Detailing(usize),
+}
+
+/// Where a row's command line comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    /// A kernel thread has none.
+    Nobody,
+    /// The process is asked.
+    Process,
+    /// The table before: a process that waits in the kernel may hold its memory locked, and whoever
+    /// reads its command line then waits with it, for ever if what it waits for never comes.
+    Before,
 }
 
 /// In what the kernel counts.
@@ -91,7 +106,7 @@ impl Processes {
 
     /// The host whose /proc and /etc/passwd are under `root`.
     pub fn at(root: &Path) -> Processes {
-        Processes { root: root.to_owned(), scan: None }
+        Processes { root: root.to_owned(), scan: None, was_logged: false }
     }
 
     /// Files opened, and looked at, since the first scan: none when nothing is held.
@@ -113,10 +128,13 @@ impl ProcessSource for Processes {
     }
 
     fn step(&mut self, now: Duration, files: usize) -> Progress {
-        match &mut self.scan {
-            Some(scan) => scan.step(now, files.max(FILES_PER_STEP_MIN)),
-            None => Progress::Done,
+        let Some(scan) = &mut self.scan else { return Progress::Done };
+        let progress = scan.step(now, files.max(FILES_PER_STEP_MIN));
+        if progress == Progress::Failed && !self.was_logged {
+            self.was_logged = true;
+            log::warn!("source={} unavailable", self.root.join("proc").display());
         }
+        progress
     }
 
     fn table(&self) -> Option<&Table> {
@@ -135,7 +153,7 @@ impl ProcessSource for Processes {
         size_of::<Scan>()
             + 2 * PROCESSES_MAX * counters::BYTES_MAX
             + 2 * 2 * rows_max * row
-            + 2 * rows_max * size_of::<(Origin, bool)>()
+            + 2 * rows_max * size_of::<(Origin, Asked)>()
             + ORDERS.len() * ranking
             + 2 * LISTED_MAX * size_of::<u32>()
             + users::MEMORY_BYTES_MAX
@@ -192,8 +210,7 @@ impl Scan {
 
     /// What comes before the first process.
     fn prepare(&mut self) -> Progress {
-        if let Err(error) = self.files.open() {
-            log::warn!("source=/proc unavailable error=\"{error}\"");
+        if self.files.open().is_err() {
             self.phase = Phase::Idle;
             return Progress::Failed;
         }
@@ -291,7 +308,7 @@ impl Scan {
                     let start_ms = (seen.origin.start as f64 * ms_per_tick) as u64;
                     row.started_ms = boot_ms.map(|boot_ms| boot_ms.saturating_add(start_ms));
                     seen.fill(row);
-                    origins.push((seen.origin, seen.is_kernel));
+                    origins.push((seen.origin, Asked::of(&seen)));
                 });
             });
         }
@@ -302,9 +319,9 @@ impl Scan {
     /// Adds to some rows what only rows have.
     fn detail_some(&mut self, now: Duration, mut place: usize, files: usize) -> Progress {
         for _ in 0..files / FILES_PER_ROW {
-            let Some((origin, is_kernel)) = self.origins.get(place).copied() else { break };
+            let Some((origin, asked)) = self.origins.get(place).copied() else { break };
             let origin = self.counters.origin(origin.pid, origin.start, now);
-            self.detail(place, origin, is_kernel);
+            self.detail(place, origin, asked);
             place += 1;
         }
         if place < self.origins.len() {
@@ -315,7 +332,7 @@ impl Scan {
         Progress::Done
     }
 
-    fn detail(&mut self, place: usize, origin: Origin, is_kernel: bool) {
+    fn detail(&mut self, place: usize, origin: Origin, asked: Asked) {
         let traffic = match self.counters.has_all_traffic {
             true => None,
             false => self.traffic(origin),
@@ -330,11 +347,23 @@ impl Scan {
                 None => write!(row.user, "{uid}").unwrap_or_default(),
             }
         }
-        if self.wanted.commands()
-            && !is_kernel
-            && let Some(bytes) = self.files.read(origin.pid, "cmdline")
-        {
-            push_text(&mut row.command, parse::command(bytes), COMMAND_BYTES_MAX);
+        if !self.wanted.commands() {
+            return;
+        }
+        match asked {
+            Asked::Nobody => {}
+            Asked::Process => {
+                if let Some(bytes) = self.files.read(origin.pid, "cmdline") {
+                    push_text(&mut row.command, parse::command(bytes), COMMAND_BYTES_MAX);
+                }
+            }
+            Asked::Before => {
+                let is_same =
+                    |before: &&Row| before.pid == row.pid && before.started_ms == row.started_ms;
+                if let Some(before) = self.table.rows().iter().find(is_same) {
+                    row.command.push_str(&before.command);
+                }
+            }
         }
     }
 
@@ -351,6 +380,16 @@ impl Scan {
         }
         let next = self.spare.take().unwrap_or_default();
         self.spare = self.before.replace(std::mem::replace(&mut self.counters, next));
+    }
+}
+
+impl Asked {
+    fn of(seen: &Seen) -> Asked {
+        match seen.state {
+            _ if seen.is_kernel => Asked::Nobody,
+            b'D' => Asked::Before,
+            _ => Asked::Process,
+        }
     }
 }
 

@@ -11,7 +11,7 @@ pub struct Seen {
     pub origin: Origin,
     name: [u8; NAME_BYTES_MAX],
     name_bytes: u8,
-    state: u8,
+    pub state: u8,
     pub is_kernel: bool,
     threads: u32,
     pub rss: u64,

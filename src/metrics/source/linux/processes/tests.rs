@@ -240,6 +240,31 @@ fn what_a_process_hides_is_not_known_and_the_rest_is() {
 }
 
 #[test]
+fn one_that_waits_in_the_kernel_is_not_asked_for_its_command_line() {
+    let host = Host::new("waiting");
+    let mut processes = Processes::at(&host.0);
+    let waiting = |start: u64| {
+        let line = format!("5 (a) D 1 1 1 0 -1 0 1 0 0 0 1 0 0 0 20 0 3 0 {start} 99 1 18446744");
+        host.write("proc/5/stat", line.as_bytes());
+        host.write("proc/5/cmdline", b"would wait");
+    };
+    waiting(50_000);
+    for second in 1..=2 {
+        scan(&mut processes, second, &[Order::Cpu]);
+    }
+    assert_eq!(row(&processes, 5).command, "");
+    host.process(5, b"a", 1, 1);
+    host.write("proc/5/cmdline", b"answered");
+    scan(&mut processes, 3, &[Order::Cpu]);
+    // What it last said stands for it, but not for another with its number.
+    for (second, start, command) in [(4, 50_000, "answered"), (5, 60_000, "")] {
+        waiting(start);
+        scan(&mut processes, second, &[Order::Cpu]);
+        assert_eq!(row(&processes, 5).command, command);
+    }
+}
+
+#[test]
 fn traffic_of_everybody_is_read_only_while_somebody_ranks_by_it() {
     let host = Host::new("traffic");
     let mut processes = Processes::at(&host.0);
