@@ -3,11 +3,11 @@
 //! Owns the reader, what is wanted of it, the one task that goes on with a scan, and the requests
 //! that wait for one. Who asks makes the table watched for [`WATCHED_FOR`]; while it is, a scan
 //! begins every second, or every interval of the sampling if that is longer, up to 5 s. A slice ends
-//! after [`SLICE_MAX`], and the next one is due in a later turn, a granule of the timers further on
-//! (4.2 ms): so a scan takes at most an eighth of the time, and others are served in between. When
-//! nobody has asked for [`WATCHED_FOR`], all memory is given back. Promises: an answer has rates,
-//! and comes in a later turn if need be; no more wait than [`WAITING_MAX`]. Imports the engine's
-//! tasks and answers, and the reader's trait.
+//! after half a millisecond, and the next one is due in a later turn, a granule of the timers
+//! further on (4.2 ms): so a scan takes an eighth of the time, and others are served in between.
+//! When nobody has asked for [`WATCHED_FOR`], all memory is given back. Promises: an answer has
+//! rates, and comes in a later turn if need be; no more wait than [`WAITING_MAX`]. Imports the
+//! engine's tasks and answers, and the reader's trait.
 
 use std::time::Duration;
 
