@@ -21,11 +21,11 @@ use socket2::Socket;
 use vitald::Server;
 use vitald::config::{Config, Listen};
 use vitald::metrics::alerts::{Alerts, RULES_MAX, Rules, Setting, State};
+#[cfg(target_os = "linux")]
+use vitald::metrics::processes::{ORDERS, Question, Wanted};
 use vitald::metrics::snapshot::{Filesystem, Snapshot};
 use vitald::metrics::source::Source;
 use vitald::metrics::source::portable::Portable;
-#[cfg(target_os = "linux")]
-use vitald::metrics::processes::{ORDERS, Question, Wanted};
 #[cfg(target_os = "linux")]
 use vitald::metrics::source::{
     linux::processes::Processes,

@@ -14,6 +14,7 @@ use support::Vitald;
 use vitald::app::App;
 use vitald::app::access::Access;
 use vitald::app::processes::{WAITING_MAX, WATCHED_FOR};
+use vitald::config::CommandLines;
 use vitald::engine::Engine;
 use vitald::engine::clock::Manual;
 use vitald::engine::limits::Limits;
@@ -118,6 +119,10 @@ struct Host {
 
 impl Host {
     fn with(limits: Limits, steps_each: usize, is_failing: bool) -> Host {
+        Host::made(limits, steps_each, is_failing, CommandLines::Authenticated)
+    }
+
+    fn made(limits: Limits, steps_each: usize, is_failing: bool, commands: CommandLines) -> Host {
         let second = Duration::from_secs(1);
         let metrics = MetricsService::with_source(Box::new(Mute), Facts::default(), second);
         let log = Arc::new(Mutex::new(Log::default()));
@@ -131,7 +136,7 @@ impl Host {
             table: Table::default(),
         };
         let app = App::new(metrics, Access::new(&[], &[], None), limits.slots());
-        let (server, wire) = Wire::engine(limits, app.with_processes(Box::new(source)));
+        let (server, wire) = Wire::engine(limits, app.with_processes(Box::new(source), commands));
         CLOCK.set(Some(wire.clock()));
         Host { server, wire, log }
     }
@@ -331,28 +336,35 @@ fn without_room_for_a_task_nothing_waits() {
 }
 
 #[test]
-fn command_lines_are_told_to_this_host_alone() {
-    let mut host = Host::new();
-    let local = host.ask(CPU);
-    let stranger = host.wire.connect_from("192.0.2.7:1", WIDE);
-    host.send(stranger, CPU);
-    host.run_for(600);
-    assert_eq!(host.table(local)["rows"][0]["command"], "secret");
-    assert_eq!(host.table(stranger)["rows"][0]["command"], Value::Null);
+fn command_lines_are_told_to_those_they_are_meant_for() {
+    for (commands, to_unix, to_tcp) in [
+        (CommandLines::Always, "secret".into(), "secret".into()),
+        (CommandLines::Authenticated, "secret".into(), Value::Null),
+        (CommandLines::Never, Value::Null, Value::Null),
+    ] {
+        let mut host = Host::made(Limits::default(), 10, false, commands);
+        let (unix, tcp) = (host.wire.connect_unix(WIDE), host.wire.connect(WIDE));
+        for client in [unix, tcp] {
+            host.send(client, CPU);
+        }
+        host.run_for(600);
+        assert_eq!(host.table(unix)["rows"][0]["command"], to_unix, "{commands:?}");
+        assert_eq!(host.table(tcp)["rows"][0]["command"], to_tcp, "{commands:?}");
+    }
 }
 
 #[test]
-fn command_lines_are_not_read_for_strangers() {
+fn command_lines_are_not_read_for_those_who_may_not_see_them() {
     let mut host = Host::new();
-    let stranger = host.wire.connect_from("192.0.2.7:1", WIDE);
-    host.send(stranger, CPU);
+    host.ask(CPU);
     host.run_for(600);
     assert!(host.log.lock().unwrap().wanted.iter().all(|wanted| !wanted.commands()));
     // One who may see them waits for a scan that reads them.
-    let local = host.ask(CPU);
-    assert_eq!(host.wire.text(local), "");
+    let unix = host.wire.connect_unix(WIDE);
+    host.send(unix, CPU);
+    assert_eq!(host.wire.text(unix), "");
     host.run_for(600);
-    assert_eq!(host.table(local)["rows"][0]["command"], "secret");
+    assert_eq!(host.table(unix)["rows"][0]["command"], "secret");
 }
 
 #[test]

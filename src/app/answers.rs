@@ -10,6 +10,7 @@ use super::assets::PAGE;
 use super::protocol::{self, write_json};
 use super::routes::{self, HistoryQuery, Route};
 use super::{connections, kept};
+use crate::config::CommandLines;
 use crate::engine::connection::frame::{Frame, Kind};
 use crate::engine::connection::head::Request;
 use crate::engine::connection::response::Response;
@@ -47,7 +48,7 @@ impl App {
             Ok(Route::Alerts) => Answer::Respond(self.alarm.answer(context)),
             Ok(Route::Connections) => Answer::Respond(connections::answer(context)),
             Ok(Route::Processes(question)) => {
-                let with_commands = may_see_commands(peer);
+                let with_commands = may_see_commands(self.commands, peer);
                 self.processes.answer(context, handle, Question { with_commands, ..question })
             }
             Err(refusal) => Answer::Respond(refusal),
@@ -116,12 +117,13 @@ pub(super) fn json(body: Frame) -> Response {
     Response::new(200).with("Cache-Control", "no-store").with_body("application/json", body)
 }
 
-/// Whether a peer may see command lines, which can hold secrets: one on this host can see them
-/// anyway.
-fn may_see_commands(peer: Peer) -> bool {
-    match peer {
-        Peer::Unix => true,
-        Peer::Tcp(address) => address.ip().is_loopback(),
+/// Whether a peer may see command lines, which can hold secrets. One on a Unix socket has passed the
+/// file's permissions.
+fn may_see_commands(commands: CommandLines, peer: Peer) -> bool {
+    match commands {
+        CommandLines::Always => true,
+        CommandLines::Authenticated => peer == Peer::Unix,
+        CommandLines::Never => false,
     }
 }
 

@@ -27,6 +27,7 @@ use self::protocol::{
     Unsubscribed, write_json,
 };
 use self::self_metrics::SelfMetrics;
+use crate::config::CommandLines;
 use crate::engine::clock::Tick;
 use crate::engine::connection::CloseReason;
 use crate::engine::connection::frame::{Frame, Kind, NoFrame, OVERHEAD_BYTES};
@@ -63,6 +64,8 @@ pub struct App {
     alarm: Alarm,
     /// The process table, while somebody watches.
     processes: Processes,
+    /// Who is shown command lines.
+    commands: CommandLines,
 }
 
 #[derive(Default)]
@@ -96,6 +99,7 @@ impl App {
             own: SelfMetrics::default(),
             alarm: Alarm::new(Rules::none(), &host),
             processes,
+            commands: CommandLines::Authenticated,
         }
     }
 
@@ -113,10 +117,16 @@ impl App {
         }
     }
 
-    /// The same with a process table, which `source` reads.
+    /// The same with a process table, which `source` reads; `commands` says who is shown command
+    /// lines.
     #[must_use]
-    pub fn with_processes(mut self, source: Box<dyn ProcessSource + Send>) -> App {
+    pub fn with_processes(
+        mut self,
+        source: Box<dyn ProcessSource + Send>,
+        commands: CommandLines,
+    ) -> App {
         self.processes = Processes::new(source, self.metrics.interval());
+        self.commands = commands;
         self
     }
 

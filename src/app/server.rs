@@ -110,7 +110,7 @@ impl Server {
         let access = Access::new(&config.allow_hosts, &config.allow_origins, machine.as_deref());
         let app = App::new(metrics, access, slots)
             .with_alerts(config.alerts.clone())
-            .with_processes(processes::for_this_host());
+            .with_processes(processes::for_this_host(), config.processes.commands);
         let engine = Engine::with_parts(limits, net, Monotonic::new(), app);
         let engine = engine.map_err(Error::Config)?;
         log::info!(

@@ -61,6 +61,11 @@ impl Wire {
         self.net.connect(peer, capacity).expect("it listens")
     }
 
+    /// Connects a client by a Unix socket.
+    pub fn connect_unix(&self, capacity: usize) -> usize {
+        self.net.connect(Peer::Unix, capacity).expect("it listens")
+    }
+
     /// Sends from the client.
     pub fn send(&self, client: usize, bytes: &[u8]) {
         let sent = self.net.send(client, bytes);
