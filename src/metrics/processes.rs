@@ -324,3 +324,109 @@ fn shown(character: char) -> char {
     );
     if character.is_control() || turns { char::REPLACEMENT_CHARACTER } else { character }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn question(order: Order, limit: usize, with_commands: bool) -> Question {
+        Question { order, limit, with_commands }
+    }
+
+    #[test]
+    fn a_scan_answers_what_it_was_asked_and_less() {
+        let mut wanted = Wanted::default();
+        wanted.add(question(Order::Cpu, 10, false));
+        wanted.add(question(Order::Cpu, 5, false));
+        wanted.add(question(Order::Io, 1000, false));
+        for (order, limit, with_commands, is_covered) in [
+            (Order::Cpu, 10, false, true),
+            (Order::Cpu, 1, false, true),
+            (Order::Cpu, 11, false, false),
+            (Order::Cpu, 1, true, false),
+            (Order::Memory, 1, false, false),
+            (Order::Io, ROWS_MAX, false, true),
+            (Order::Io, 1000, false, true),
+        ] {
+            let asked = question(order, limit, with_commands);
+            assert_eq!(wanted.covers(asked), is_covered, "{asked:?}");
+        }
+        wanted.remove(Order::Cpu);
+        assert!(!wanted.covers(question(Order::Cpu, 1, false)));
+    }
+
+    #[test]
+    fn a_table_is_told_as_the_contract_has_it() {
+        let mut table = Table { time_ms: 5, total: 2, ..Table::default() };
+        table.covers.add(question(Order::Cpu, 2, true));
+        for pid in [7, 8] {
+            table.push(Order::Cpu, pid, |row| row.name.push_str("a\"b"));
+        }
+        let row = table.row_mut(0).unwrap();
+        row.command.push_str("a --b");
+        (row.cpu_usage, row.rss, row.threads) = (Some(99.96), Some(4096), Some(1));
+        (row.read_bytes_per_s, row.state, row.started_ms) = (Some(0.4), Some('R'), Some(1));
+        let told = |with_commands| {
+            let view = table.view(question(Order::Cpu, 1, with_commands)).unwrap();
+            serde_json::to_string(&view).unwrap()
+        };
+        assert_eq!(
+            told(true),
+            "{\"t\":5,\"sort\":\"cpu\",\"total\":2,\"running\":null,\"rows\":[{\"pid\":7,\
+             \"user\":null,\"name\":\"a\\\"b\",\"command\":\"a --b\",\"cpu_usage\":100,\
+             \"rss\":4096,\"read_bytes_per_s\":0,\"write_bytes_per_s\":null,\"threads\":1,\
+             \"state\":\"R\",\"started\":1}]}"
+        );
+        assert!(told(false).contains("\"command\":null"));
+    }
+
+    #[test]
+    fn a_row_that_is_used_again_keeps_nothing() {
+        let mut table = Table::default();
+        table.push(Order::Cpu, 7, |row| {
+            row.command.push_str("old");
+            row.rss = Some(1);
+        });
+        table.clear();
+        table.push(Order::Io, 9, |_| {});
+        assert_eq!(table.rows(), [Row { pid: 9, ..Row::default() }]);
+        assert_eq!((table.ranked(Order::Cpu).len(), table.ranked(Order::Io).len()), (0, 1));
+    }
+
+    #[test]
+    fn a_text_ends_with_an_ellipsis_exactly_where_it_is_cut() {
+        for (bytes, bytes_max, expected) in [
+            ("abcdef", 6, "abcdef"),
+            ("abcdefg", 6, "abc\u{2026}"),
+            ("\u{e4}\u{e4}\u{e4}", 6, "\u{e4}\u{e4}\u{e4}"),
+            ("\u{e4}\u{e4}\u{e4}x", 6, "\u{e4}\u{2026}"),
+            ("abcd", 3, "\u{2026}"),
+            ("abc", 2, ""),
+            ("", 0, ""),
+        ] {
+            let mut out = String::new();
+            push_text(&mut out, bytes.as_bytes(), bytes_max);
+            assert_eq!(out, expected, "{bytes}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_become_a_text_within_its_bound(
+            bytes in prop::collection::vec(any::<u8>(), 0..100),
+            bytes_max in 0..100usize,
+        ) {
+            let mut out = String::new();
+            push_text(&mut out, &bytes, bytes_max);
+            prop_assert!(out.len() <= bytes_max);
+            prop_assert!(!out.contains(char::is_control));
+            if let Ok(text) = str::from_utf8(&bytes)
+                && text.len() <= bytes_max
+                && !text.contains(|character| shown(character) != character)
+            {
+                prop_assert_eq!(out, text);
+            }
+        }
+    }
+}
