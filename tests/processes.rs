@@ -226,6 +226,17 @@ fn a_watched_table_answers_at_once_and_is_kept_up() {
 }
 
 #[test]
+fn who_asks_for_less_takes_nothing_from_who_asks_for_more() {
+    let mut host = Host::new();
+    host.ask("/api/v1/processes?limit=50");
+    host.run_for(3000);
+    host.ask("/api/v1/processes?limit=7");
+    host.run_for(2000);
+    let client = host.ask("/api/v1/processes?limit=50");
+    assert_eq!(host.table(client)["rows"].as_array().unwrap().len(), 50);
+}
+
+#[test]
 fn a_table_that_nobody_asks_for_is_given_back() {
     let mut host = Host::new();
     host.ask(CPU);
@@ -303,6 +314,8 @@ fn answers_to_different_questions_are_made_over_several_turns_and_all_come() {
 fn a_stop_does_not_wait_for_a_scan() {
     let mut host = Host::new();
     let client = host.ask(CPU);
+    host.run_for(50);
+    assert!(host.log.lock().unwrap().is_held);
     host.server.shutdown();
     host.run_for(100);
     let text = host.wire.text(client);

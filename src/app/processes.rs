@@ -2,8 +2,8 @@
 //!
 //! Owns the reader, what is wanted of it, the one task that goes on with a scan, and the requests
 //! that wait for one. Who asks makes the table watched for [`WATCHED_FOR`]; while it is, a scan
-//! begins every second, or every interval of the sampling if that is longer, up to 5 s. A slice ends
-//! after half a millisecond, and the next one is due in a later turn, a granule of the timers
+//! begins every second, or every interval of the sampling if that is longer, up to 5 s. A slice
+//! ends after half a millisecond, and the next one is due in a later turn, a granule of the timers
 //! further on (4.2 ms): so a scan takes an eighth of the time, and others are served in between.
 //! When nobody has asked for [`WATCHED_FOR`], all memory is given back. Promises: an answer has
 //! rates, and comes in a later turn if need be; no more wait than [`WAITING_MAX`]. Imports the
@@ -37,8 +37,8 @@ const EVERY_MAX: Duration = Duration::from_secs(5);
 /// From one scan to the next while a request waits. Half a second is exact to two percent.
 const EVERY_WAITED_FOR: Duration = Duration::from_millis(500);
 
-/// A slice is over when it has lasted this long, and overshoots by one step, some 0.2 ms. Half would
-/// make a scan of thousands last twice as long; double would be felt as lateness by every tick.
+/// A slice is over when it has lasted this long, and overshoots by one step, some 0.2 ms. Half
+/// would make a scan of thousands last twice as long; double would make every tick late.
 const SLICE_MAX: Duration = Duration::from_micros(500);
 
 /// What a step may open: 0.1 ms at 6 us a file.
@@ -233,8 +233,8 @@ impl Processes {
         self.schedule(context, Phase::Scanning, NEXT_TURN);
     }
 
-    /// Answers some of those whom the table has an answer for, in the order in which they came; then
-    /// rests until the next scan.
+    /// Answers some of those whom the table has an answer for, in the order in which they came;
+    /// then rests until the next scan.
     fn answer_some(&mut self, context: &mut Context<'_>) {
         let mut made: Option<(Question, Response)> = None;
         let mut made_count = 0;

@@ -1,8 +1,8 @@
 //! Where the process table comes from.
 //!
 //! Owns the trait that a system's reader implements, and the choice among readers. A scan is begun
-//! and then gone on with in steps, each of which does no more than it is allowed to, so that whoever
-//! runs a loop can do other things in between. Promises: memory is held from the first scan to the
+//! and then gone on with in steps, each of which does no more than it may, so that whoever runs a
+//! loop can do other things in between. Promises: memory is held from the first scan to the
 //! release, and a scan never fails because of one process. May import: the data model.
 
 use std::time::Duration;

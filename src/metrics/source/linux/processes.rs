@@ -7,7 +7,8 @@
 //! reads everybody's traffic. Where /proc is mounted with hidepid, the processes of others are not
 //! there. Promises: a step opens no more files than it may; no allocation once
 //! the tables have grown; a process that goes in between costs its own row only. Time of processors
-//! comes in ticks of 10 ms, so a second's share is exact to one percent. May import: the data model.
+//! comes in ticks of 10 ms, so a second's share is exact to one percent.
+//! May import: the data model.
 
 mod counters;
 mod files;

@@ -28,7 +28,7 @@ pub fn stat(line: &[u8]) -> Option<Stat<'_>> {
     let close = line.iter().rposition(|byte| *byte == b')').filter(|close| *close > open)?;
     let mut fields = text::words(&line[close + 1..]);
     let state = fields.next().filter(|state| state.len() == 1 && state[0].is_ascii_graphic())?[0];
-    // Field 9, then 14 and 15, 20, 22 and 24, counted from 1 with the process's number as the first.
+    // Field 9, then 14 and 15, 20, 22 and 24; the first is the process's number.
     let flags = fields.nth(5).and_then(text::number)?;
     let user = fields.nth(4).and_then(text::number)?;
     let system = fields.next().and_then(text::number)?;

@@ -485,7 +485,8 @@ proptest! {
                 ]),
                 prop_oneof![
                     prop::collection::vec(any::<u8>(), 0..1200),
-                    "[0-9]{1,20} \\(.{0,80}\\) [RSDZ] ([-0-9]{1,21} ){0,25}".prop_map(String::into_bytes),
+                    "[0-9]{1,20} \\(.{0,80}\\) [RSDZ] ([-0-9]{1,21} ){0,25}"
+                        .prop_map(String::into_bytes),
                     "(read|write)_bytes: [0-9]{1,21}\n(read|write)_bytes: -?[0-9]{1,21}"
                         .prop_map(String::into_bytes),
                 ],
