@@ -55,7 +55,7 @@ const METHODS: [&str; 9] =
     ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
 
 /// Where something is.
-const PATHS: [&str; 8] = [
+const PATHS: [&str; 9] = [
     "/",
     "/ws",
     "/healthz",
