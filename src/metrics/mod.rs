@@ -6,6 +6,7 @@
 
 pub mod alerts;
 pub mod definition;
+pub mod exposition;
 pub mod facts;
 pub mod history;
 pub mod processes;

@@ -1,0 +1,276 @@
+//! The writer, and the strict reader of both formats by which every test of an exposition judges.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// What `fill` gives, as text.
+pub fn text_of(format: Format, fill: impl FnOnce(&mut Exposition<'_>)) -> String {
+    let clock = || Duration::ZERO;
+    let mut exposition = Exposition::new(format, 1 << 20, &clock);
+    fill(&mut exposition);
+    assert!(!exposition.is_too_long());
+    let mut out = Vec::new();
+    exposition.write(&mut out);
+    String::from_utf8(out).expect("an exposition is UTF-8")
+}
+
+/// Whether `text` is an exposition, or what is wrong with it: stricter than Prometheus, which takes
+/// blanks, comments and samples without a type. Gives each series with its value.
+pub fn check(text: &str, format: Format) -> Result<BTreeMap<String, f64>, String> {
+    let body = match format {
+        Format::Text => text,
+        Format::OpenMetrics => text.strip_suffix("# EOF\n").ok_or("no EOF")?,
+    };
+    if !body.is_empty() && !body.ends_with('\n') {
+        return Err("the last line has no end".to_owned());
+    }
+    let mut series = BTreeMap::new();
+    let mut announced = BTreeSet::new();
+    let mut family: Option<(String, String)> = None;
+    let mut lines = body.lines().peekable();
+    while let Some(line) = lines.next() {
+        let wrong = |what: &str| Err(format!("{what}: {line}"));
+        if line.starts_with('#') {
+            let first = split_announcement(line, format)?;
+            let Some(next) = lines.next() else { return wrong("half an announcement") };
+            let second = split_announcement(next, format)?;
+            let (help, kind) = match format {
+                Format::Text => (first, second),
+                Format::OpenMetrics => (second, first),
+            };
+            if (help.0, kind.0) != ("HELP", "TYPE") || help.1 != kind.1 {
+                return wrong("announced out of order");
+            }
+            if !announced.insert(kind.1.to_owned()) {
+                return wrong("announced twice");
+            }
+            if !lines.peek().is_some_and(|line| !line.starts_with('#')) {
+                return wrong("a family without samples");
+            }
+            let total =
+                if format == Format::OpenMetrics && kind.2 == "counter" { "_total" } else { "" };
+            family = Some((format!("{}{total}", kind.1), kind.2.to_owned()));
+            continue;
+        }
+        let Some((name, kind)) = &family else { return wrong("a sample before its type") };
+        let Some(rest) = line.strip_prefix(name.as_str()) else { return wrong("another's sample") };
+        let (labels, value) = split_labels(rest).ok_or_else(|| format!("labels: {line}"))?;
+        let value = number(value).ok_or_else(|| format!("number: {line}"))?;
+        if kind == "counter" && !(name.ends_with("_total") && value >= 0.0) {
+            return wrong("no counter");
+        }
+        let mut names: Vec<_> = labels.iter().map(|(name, _)| name.clone()).collect();
+        names.dedup();
+        if names.len() != labels.len() {
+            return wrong("a label comes twice");
+        }
+        if series.insert(format!("{name}{labels:?}"), value).is_some() {
+            return wrong("a series comes twice");
+        }
+    }
+    Ok(series)
+}
+
+fn split_announcement(line: &str, format: Format) -> Result<(&str, &str, &str), String> {
+    let parts: Vec<&str> = line.splitn(4, ' ').collect();
+    let ["#", word, name, rest] = parts[..] else { return Err(format!("announced: {line}")) };
+    let unknown = if format == Format::Text { "untyped" } else { "unknown" };
+    let is_right = match word {
+        "HELP" => is_escaped(rest, format == Format::OpenMetrics),
+        "TYPE" => ["counter", "gauge", unknown].contains(&rest),
+        _ => false,
+    };
+    if is_right && is_metric_name(name) {
+        Ok((word, name, rest))
+    } else {
+        Err(format!("announced: {line}"))
+    }
+}
+
+fn is_metric_name(name: &str) -> bool {
+    let is_letter = |letter: char| letter.is_ascii_alphanumeric() || letter == '_' || letter == ':';
+    name.chars().all(is_letter) && name.starts_with(|letter: char| !letter.is_ascii_digit())
+}
+
+fn is_escaped(text: &str, with_quotes: bool) -> bool {
+    let mut letters = text.chars();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\\' if !matches!(letters.next(), Some('\\' | 'n' | '"')) => return false,
+            '"' if with_quotes => return false,
+            '\n' => return false,
+            _ => {}
+        }
+    }
+    true
+}
+
+type Labels = BTreeSet<(String, String)>;
+
+/// The labels and what follows them and one space.
+fn split_labels(rest: &str) -> Option<(Labels, &str)> {
+    let mut labels = Labels::new();
+    if let Some(value) = rest.strip_prefix(' ') {
+        return Some((labels, value));
+    }
+    let mut rest = rest.strip_prefix('{')?;
+    loop {
+        let (name, tail) = rest.split_once("=\"")?;
+        (is_metric_name(name) && !name.contains(':')).then_some(())?;
+        let bytes = tail.as_bytes();
+        let mut end = 0;
+        while *bytes.get(end)? != b'"' {
+            end += if bytes[end] == b'\\' { 2 } else { 1 };
+        }
+        is_escaped(&tail[..end], true).then_some(())?;
+        labels.insert((name.to_owned(), tail[..end].to_owned())).then_some(())?;
+        match tail[end + 1..].strip_prefix(',') {
+            Some(tail) => rest = tail,
+            None => return Some((labels, tail[end + 1..].strip_prefix("} ")?)),
+        }
+    }
+}
+
+fn number(text: &str) -> Option<f64> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let is_plain = digits.starts_with(|letter: char| letter.is_ascii_digit())
+        && digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    match text {
+        "NaN" => Some(f64::NAN),
+        "+Inf" => Some(f64::INFINITY),
+        "-Inf" => Some(f64::NEG_INFINITY),
+        _ if is_plain => text.parse().ok(),
+        _ => None,
+    }
+}
+
+fn example(out: &mut Exposition<'_>) {
+    let total = out.family("b_total", "How \"many\" \\ of\nthem.", Kind::Counter);
+    out.sample(total, &[("device", "a\"b\\c\nd")], 7);
+    out.gauge("a_celsius", "How warm.", Some(-1.5));
+    out.sample(total, &[("device", "e"), ("mode", "")], u64::MAX);
+    let untyped = out.family("c", "Whatever.", Kind::Untyped);
+    out.sample(untyped, &[], f64::INFINITY);
+}
+
+#[test]
+fn families_are_sorted_and_whole_in_the_text_format() {
+    assert_eq!(
+        text_of(Format::Text, example),
+        "# HELP a_celsius How warm.\n# TYPE a_celsius gauge\na_celsius -1.5\n\
+         # HELP b_total How \"many\" \\\\ of\\nthem.\n# TYPE b_total counter\n\
+         b_total{device=\"a\\\"b\\\\c\\nd\"} 7\nb_total{device=\"e\",mode=\"\"} 18446744073709551615\n\
+         # HELP c Whatever.\n# TYPE c untyped\nc +Inf\n"
+    );
+}
+
+#[test]
+fn openmetrics_announces_a_counter_without_its_suffix_and_ends_with_eof() {
+    assert_eq!(
+        text_of(Format::OpenMetrics, example),
+        "# TYPE a_celsius gauge\n# HELP a_celsius How warm.\na_celsius -1.5\n\
+         # TYPE b counter\n# HELP b How \\\"many\\\" \\\\ of\\nthem.\n\
+         b_total{device=\"a\\\"b\\\\c\\nd\"} 7\nb_total{device=\"e\",mode=\"\"} 18446744073709551615\n\
+         # TYPE c unknown\n# HELP c Whatever.\nc +Inf\n# EOF\n"
+    );
+}
+
+#[test]
+fn the_first_of_a_series_stays() {
+    let text = text_of(Format::Text, |out| {
+        let family = out.family("a", "A.", Kind::Gauge);
+        for value in 1..4u64 {
+            out.sample(family, &[("b", "c")], value);
+            out.gauge("d", "D.", Some(value));
+        }
+    });
+    assert_eq!(check(&text, Format::Text).unwrap().into_values().sum::<f64>(), 2.0);
+}
+
+#[test]
+fn a_name_that_is_none_or_that_another_kind_has_gives_no_family() {
+    let clock = || Duration::ZERO;
+    let mut out = Exposition::new(Format::Text, 1000, &clock);
+    for name in ["", "1a", "a b", "a\n", "ä", "a-b", "a{"] {
+        assert!(out.family(name, "", Kind::Gauge).is_none(), "{name}");
+    }
+    assert!(out.family("a", "", Kind::Counter).is_none(), "a counter's name ends with _total");
+    assert!(out.family("a_total", "", Kind::Gauge).is_none(), "and no other's does");
+    assert!(out.family("_total", "", Kind::Counter).is_none());
+    assert!(out.family("a_total", "", Kind::Counter).is_some());
+    assert!(out.family("a", "", Kind::Gauge).is_none(), "OpenMetrics would have two families a");
+    assert!(out.family("a_total", "", Kind::Counter).is_some());
+}
+
+#[test]
+fn it_stops_growing_at_its_limit_and_says_so() {
+    let clock = || Duration::ZERO;
+    let mut out = Exposition::new(Format::Text, 1000, &clock);
+    let family = out.family("a", "A.", Kind::Gauge);
+    for number in 0..1_000_000u64 {
+        out.sample(family, &[("number", &number.to_string())], number);
+    }
+    assert!(out.is_too_long() && out.bytes < 1100, "{}", out.bytes);
+    assert!(out.family("b", "B.", Kind::Gauge).is_none());
+}
+
+#[test]
+fn what_it_counts_is_about_what_it_writes() {
+    for format in [Format::Text, Format::OpenMetrics] {
+        let clock = || Duration::ZERO;
+        let mut out = Exposition::new(format, 1000, &clock);
+        example(&mut out);
+        let mut bytes = Vec::new();
+        out.write(&mut bytes);
+        // Names of types, and suffixes and escapes in announcements, differ in length.
+        assert!(out.bytes.abs_diff(bytes.len()) < 20, "{} {}", out.bytes, bytes.len());
+    }
+}
+
+#[test]
+fn a_collector_is_timed_by_the_clock_and_says_whether_it_found_anything() {
+    let time = std::cell::Cell::new(Duration::ZERO);
+    let clock = || time.get();
+    let mut out = Exposition::new(Format::Text, 10_000, &clock);
+    out.collector("quick", |_| true);
+    out.collector("slow", |_| {
+        time.set(Duration::from_millis(250));
+        false
+    });
+    let mut bytes = Vec::new();
+    out.write(&mut bytes);
+    let text = String::from_utf8(bytes).unwrap();
+    for line in [
+        "node_scrape_collector_success{collector=\"quick\"} 1\n",
+        "node_scrape_collector_success{collector=\"slow\"} 0\n",
+        "node_scrape_collector_duration_seconds{collector=\"slow\"} 0.25\n",
+    ] {
+        assert!(text.contains(line), "{text}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_put_in_comes_out_valid(
+        rows in prop::collection::vec(
+            ("[a-c_1:]{0,3}(_total)?", ".{0,4}", 0..3usize, "[ab\"\\\\\n]{0,2}", any::<f64>()),
+            0..40,
+        ),
+    ) {
+        for format in [Format::Text, Format::OpenMetrics] {
+            let text = text_of(format, |out| {
+                for (name, help, kind, label, value) in &rows {
+                    let kind = [Kind::Gauge, Kind::Untyped, Kind::Counter][*kind];
+                    let value = if kind == Kind::Counter { value.abs().min(1e300) } else { *value };
+                    let family = out.family(name.clone(), help.clone(), kind);
+                    out.sample(family, &[("label", label)], value);
+                }
+            });
+            let result = check(&text, format);
+            prop_assert!(result.is_ok(), "{result:?} in {text}");
+        }
+    }
+}
