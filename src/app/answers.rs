@@ -51,6 +51,7 @@ impl App {
                 let with_commands = may_see_commands(self.commands, peer);
                 self.processes.answer(context, handle, Question { with_commands, ..question })
             }
+            Ok(Route::Exposition) => Answer::Respond(self.exposition(context, request)),
             Err(refusal) => Answer::Respond(refusal),
         }
     }

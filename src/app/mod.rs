@@ -9,6 +9,7 @@ pub mod alerts;
 mod answers;
 pub mod assets;
 mod connections;
+mod exposition;
 pub mod hub;
 pub mod processes;
 pub mod protocol;
@@ -20,6 +21,7 @@ use std::time::{Duration, SystemTime};
 
 use self::access::Access;
 use self::alerts::Alarm;
+use self::exposition::Exposed;
 use self::hub::{Hub, Member, Terms};
 use self::processes::Processes;
 use self::protocol::{
@@ -57,6 +59,8 @@ pub struct App {
     tick: Option<TaskId>,
     /// What has been encoded for readers between two ticks, by the time of its sample.
     cache: Cache,
+    /// What the last Prometheus server was told.
+    exposed: Option<Exposed>,
     /// How many messages each connection has sent in its current second, by slot.
     rates: Vec<Rate>,
     /// What it measures of itself.
@@ -95,6 +99,7 @@ impl App {
             sequence: 0,
             tick: None,
             cache: Cache::default(),
+            exposed: None,
             rates: vec![Rate::default(); slots],
             own: SelfMetrics::default(),
             alarm: Alarm::new(Rules::none(), &host),
@@ -301,6 +306,8 @@ impl Handler for App {
             + limits.slots() * size_of::<Rate>()
             // The snapshot and the hello that are kept between two ticks.
             + 2 * (limits.reply_bytes_max + OVERHEAD_BYTES)
+            // What the last Prometheus server was told, and what the next one is about to be.
+            + exposition::memory_ceiling(limits)
             // The last ten minutes.
             + self.metrics.history().memory_ceiling()
             // Rules, what they watch, and their commands.

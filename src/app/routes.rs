@@ -30,6 +30,8 @@ pub enum Route {
     Connections,
     /// The process table.
     Processes(Question),
+    /// All figures as a Prometheus server reads them.
+    Exposition,
     /// Whether we are well.
     Health,
 }
@@ -55,10 +57,11 @@ const METHODS: [&str; 9] =
     ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
 
 /// Where something is.
-const PATHS: [&str; 9] = [
+const PATHS: [&str; 10] = [
     "/",
     "/ws",
     "/healthz",
+    "/metrics",
     "/api/v1/snapshot",
     "/api/v1/history",
     "/api/v1/alerts",
@@ -87,6 +90,7 @@ pub fn route(request: &Request<'_>) -> Result<Route, Response> {
         "/" => Ok(Route::Page),
         "/ws" => Ok(Route::WebSocket),
         "/healthz" => Ok(Route::Health),
+        "/metrics" => Ok(Route::Exposition),
         "/api/v1/snapshot" => Ok(Route::Snapshot),
         "/api/v1/alerts" => Ok(Route::Alerts),
         "/api/v1/connections" => Ok(Route::Connections),
@@ -169,6 +173,7 @@ mod tests {
         assert_eq!(routed("HEAD", "/?theme=dark"), Ok(Route::Page));
         assert_eq!(routed("GET", "/ws?history=0"), Ok(Route::WebSocket));
         assert_eq!(routed("GET", "/healthz"), Ok(Route::Health));
+        assert_eq!(routed("HEAD", "/metrics"), Ok(Route::Exposition));
         assert_eq!(routed("GET", "/api/v1/snapshot"), Ok(Route::Snapshot));
         assert_eq!(routed("GET", "/api/v1/alerts"), Ok(Route::Alerts));
         assert_eq!(routed("GET", "/api/v1/connections"), Ok(Route::Connections));

@@ -20,6 +20,7 @@ pub mod source;
 use std::fmt;
 use std::time::Duration;
 
+use exposition::{Exposition, own};
 use facts::Facts;
 use history::{History, HistoryOptions};
 use snapshot::{Server, Snapshot};
@@ -130,10 +131,8 @@ impl MetricsService {
     /// the sequence of the last tick and stays out of history, which has one row a tick.
     pub fn read(&mut self, now: Duration, wall_ms: u64) -> &Snapshot {
         let fresh = self.sampled_at.is_some_and(|at| now.saturating_sub(at) < self.interval);
-        if fresh {
-            self.cache.hits += 1;
-        } else {
-            self.cache.misses += 1;
+        self.count_read(fresh);
+        if !fresh {
             self.sample(now, wall_ms);
         }
         &self.snapshot
@@ -144,7 +143,22 @@ impl MetricsService {
         &self.snapshot
     }
 
-    /// How [`read`](Self::read) fared so far.
+    /// Adds what a Prometheus server is told: the host at this moment, and vitald's own topics as of
+    /// the newest sample.
+    pub fn expose(&mut self, now: Duration, wall_ms: u64, out: &mut Exposition<'_>) {
+        self.source.expose(now, wall_ms, out);
+        own::expose(&self.snapshot, out);
+    }
+
+    /// Counts a read that was answered from something kept elsewhere, or had to be made anew.
+    pub fn count_read(&mut self, is_hit: bool) {
+        match is_hit {
+            true => self.cache.hits += 1,
+            false => self.cache.misses += 1,
+        }
+    }
+
+    /// How reads fared so far.
     pub fn cache(&self) -> CacheStatistics {
         self.cache
     }

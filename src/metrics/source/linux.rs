@@ -8,6 +8,7 @@
 
 mod cgroup;
 mod disks;
+mod expose;
 mod file;
 mod filesystems;
 mod memory;
@@ -28,6 +29,7 @@ use std::time::Duration;
 
 use self::cgroup::Cgroup;
 use self::disks::Disks;
+use self::expose::Collectors;
 use self::file::HeldFile;
 use self::filesystems::Filesystems;
 use self::networks::Networks;
@@ -38,6 +40,7 @@ use self::stat::Stat;
 use self::system::System;
 use self::temperatures::Temperatures;
 use super::{Process, Source};
+use crate::metrics::exposition::Exposition;
 use crate::metrics::snapshot::{Load, Snapshot};
 
 pub use self::filesystems::{Ask, Space};
@@ -57,6 +60,7 @@ pub struct Linux {
     temperatures: Temperatures,
     filesystems: Filesystems,
     own: Own,
+    collectors: Collectors,
     /// When each part that has a cadence is due, by its place in [`PARTS`].
     due: [Option<Duration>; PARTS.len()],
 }
@@ -200,6 +204,7 @@ impl Linux {
             temperatures: Temperatures::new(&sys),
             filesystems: Filesystems::new(root, ask),
             own: Own::new(&proc),
+            collectors: Collectors::new(root),
             system: System::new(proc),
             due: [None; PARTS.len()],
         }
@@ -267,6 +272,10 @@ impl Source for Linux {
 
     fn process(&mut self, now: Duration) -> Process {
         self.own.read(now, &mut self.buffer)
+    }
+
+    fn expose(&mut self, now: Duration, wall_ms: u64, out: &mut Exposition<'_>) {
+        self.expose_all(now, wall_ms, out);
     }
 }
 

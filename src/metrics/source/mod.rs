@@ -12,6 +12,7 @@ mod users;
 
 use std::time::Duration;
 
+use super::exposition::Exposition;
 use super::snapshot::Snapshot;
 
 /// Reads a host.
@@ -24,6 +25,13 @@ pub trait Source {
     fn process(&mut self, now: Duration) -> Process {
         let _ = now;
         Process::default()
+    }
+
+    /// Adds what a Prometheus server is told of the host, read at this moment: counters as they
+    /// are, which a snapshot does not hold. `wall_ms` is Unix milliseconds. Nothing, unless a
+    /// source has something to tell.
+    fn expose(&mut self, now: Duration, wall_ms: u64, out: &mut Exposition<'_>) {
+        let _ = (now, wall_ms, out);
     }
 }
 

@@ -31,7 +31,7 @@ struct Known {
 
 /// Reads /proc/diskstats.
 pub struct Disks {
-    file: HeldFile,
+    pub(super) file: HeldFile,
     block: PathBuf,
     known: Keyed<Known>,
 }

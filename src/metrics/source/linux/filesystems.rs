@@ -19,7 +19,7 @@ const FILESYSTEMS_MAX: usize = 64;
 
 /// Local kinds that can fill up. Read-only images (squashfs, erofs, iso9660) are always full, and
 /// memory (tmpfs) is counted as memory.
-const LOCAL: [&[u8]; 17] = [
+pub(super) const LOCAL: [&[u8]; 17] = [
     b"ext2",
     b"ext3",
     b"ext4",
@@ -84,9 +84,9 @@ struct Mounted {
 
 /// Reads mounts and asks each how full it is.
 pub struct Filesystems {
-    file: HeldFile,
-    root: PathBuf,
-    ask: Ask,
+    pub(super) file: HeldFile,
+    pub(super) root: PathBuf,
+    pub(super) ask: Ask,
     /// The listing that `mounts` are from.
     listing: Vec<u8>,
     mounts: Vec<Mounted>,

@@ -30,7 +30,7 @@ struct Known {
 
 /// Reads /proc/net/dev.
 pub struct Networks {
-    file: HeldFile,
+    pub(super) file: HeldFile,
     class: PathBuf,
     known: Keyed<Known>,
     /// For the small files of states: the other buffer still holds the listing.

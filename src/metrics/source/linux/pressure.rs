@@ -11,9 +11,9 @@ use crate::metrics::snapshot;
 
 /// Reads the pressure on processors, memory and disks.
 pub struct Pressure {
-    cpu: HeldFile,
-    memory: HeldFile,
-    io: HeldFile,
+    pub(super) cpu: HeldFile,
+    pub(super) memory: HeldFile,
+    pub(super) io: HeldFile,
 }
 
 impl Pressure {

@@ -34,10 +34,10 @@ const HANDLES_UNLIMITED: u64 = 1 << 53;
 
 /// Reads sockets and open files.
 pub struct Sockets {
-    statistics: HeldFile,
-    sockstat: HeldFile,
-    sockstat6: HeldFile,
-    handles: HeldFile,
+    pub(super) statistics: HeldFile,
+    pub(super) sockstat: HeldFile,
+    pub(super) sockstat6: HeldFile,
+    pub(super) handles: HeldFile,
     listeners: [Listeners; 2],
     /// Which of the two is counted next.
     turn: usize,

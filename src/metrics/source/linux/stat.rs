@@ -22,7 +22,7 @@ type Times = [Option<u64>; COLUMNS];
 
 /// Reads /proc/stat.
 pub struct Stat {
-    file: HeldFile,
+    pub(super) file: HeldFile,
     total: Times,
     cores: Vec<Times>,
     counters: Counters<3>,

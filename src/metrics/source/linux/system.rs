@@ -21,7 +21,7 @@ pub struct System {
     proc: PathBuf,
     listing: Outage,
     uptime: HeldFile,
-    vmstat: HeldFile,
+    pub(super) vmstat: HeldFile,
 }
 
 impl System {

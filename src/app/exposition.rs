@@ -1,0 +1,190 @@
+//! The answer to a Prometheus server.
+//!
+//! The host is read when it is asked for, and the answer is kept for a moment, so that two servers
+//! that scrape together, or one that asks again and again, do not have it read twice; how often that
+//! happened is counted with the other reads. The format is the one that the request prefers. An
+//! answer over the limit is refused as a whole: a part of it would be taken for all there is.
+
+use std::time::Duration;
+
+use super::{App, unix_ms};
+use crate::engine::connection::frame::{Frame, Kind, OVERHEAD_BYTES};
+use crate::engine::connection::head::Request;
+use crate::engine::connection::response::Response;
+use crate::engine::handler::Context;
+use crate::engine::limits::Limits;
+use crate::metrics::exposition::{Exposition, Format};
+
+/// How long an answer is good for, at most: the base interval may be an hour, and who scrapes each
+/// ten seconds wants the counters of now. A shorter time would only spare less.
+const KEPT_FOR_MAX: Duration = Duration::from_secs(1);
+
+/// From this many bytes on an answer is built by doubling, so it may take three times its size
+/// while it is copied: the families, and the frame that grows. Series are known by 16 bytes each
+/// beside, at two for each that fits, and one has 20 bytes at least.
+const BUILDING_FACTOR: usize = 5;
+
+/// An answer that was given.
+pub(super) struct Exposed {
+    at: Duration,
+    format: Format,
+    body: Frame,
+}
+
+/// Bytes of memory that the answer kept and one that is made take together.
+pub(super) fn memory_ceiling(limits: &Limits) -> usize {
+    (1 + BUILDING_FACTOR) * (limits.reply_bytes_max + OVERHEAD_BYTES)
+}
+
+impl App {
+    /// Answers with every figure.
+    pub(super) fn exposition(&mut self, context: &Context<'_>, request: &Request<'_>) -> Response {
+        let format = preferred(request.header("accept"));
+        let now = context.instant().since_origin();
+        let kept_for = self.metrics.interval().min(KEPT_FOR_MAX);
+        let kept = self
+            .exposed
+            .take()
+            .filter(|kept| kept.format == format && now.saturating_sub(kept.at) < kept_for);
+        self.metrics.count_read(kept.is_some());
+        let exposed = match kept {
+            Some(kept) => kept,
+            None => match self.expose(context, now, format) {
+                Some(body) => Exposed { at: now, format, body },
+                None => return refusal(context.limits().reply_bytes_max),
+            },
+        };
+        let body = exposed.body.clone();
+        self.exposed = Some(exposed);
+        Response::new(200)
+            .with("Cache-Control", "no-store")
+            .with("Vary", "Accept")
+            .with_body(content_type(format), body)
+    }
+
+    /// Reads everything and writes it; nothing when it is too long.
+    fn expose(&mut self, context: &Context<'_>, now: Duration, format: Format) -> Option<Frame> {
+        let bytes_max = context.limits().reply_bytes_max;
+        let clock = || context.instant().since_origin();
+        let mut exposition = Exposition::new(format, bytes_max, &clock);
+        self.metrics.expose(now, unix_ms(context.wall()), &mut exposition);
+        if exposition.is_too_long() {
+            return None;
+        }
+        let body = Frame::new(Kind::Plain, |out| exposition.write(out));
+        (body.len() <= bytes_max).then_some(body)
+    }
+}
+
+fn refusal(bytes_max: usize) -> Response {
+    let reason = format!("this host has more figures than the {bytes_max} bytes of an answer hold");
+    log::warn!("exposition too_long=true bytes_max={bytes_max}");
+    Response::text(503, &reason)
+}
+
+fn content_type(format: Format) -> &'static str {
+    match format {
+        Format::Text => "text/plain; version=0.0.4; charset=utf-8",
+        Format::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+    }
+}
+
+/// The format that an Accept field (RFC 9110, section 12.5.1) prefers: text, unless OpenMetrics has
+/// more weight. A field that allows neither gets text, as one that is missing does.
+fn preferred(accept: Option<&str>) -> Format {
+    let accept = accept.unwrap_or("*/*");
+    let text = weight(accept, "text", "plain", "0.0.4");
+    let openmetrics = weight(accept, "application", "openmetrics-text", "1.0.0");
+    if openmetrics > text { Format::OpenMetrics } else { Format::Text }
+}
+
+/// The weight, in thousandths, of the most specific range that a media type of this version is in.
+fn weight(accept: &str, kind: &str, subtype: &str, version: &str) -> u32 {
+    let ranges = accept.split(',').filter_map(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let (kind_wanted, subtype_wanted) = parts.next()?.split_once('/')?;
+        let mut specificity = match (kind_wanted, subtype_wanted) {
+            ("*", "*") => 0,
+            (k, "*") if k.eq_ignore_ascii_case(kind) => 1,
+            (k, s) if k.eq_ignore_ascii_case(kind) && s.eq_ignore_ascii_case(subtype) => 2,
+            _ => return None,
+        };
+        let mut weight = 1000;
+        for (name, value) in parts.filter_map(|part| part.split_once('=')) {
+            match name.trim() {
+                name if name.eq_ignore_ascii_case("q") => weight = thousandths(value.trim())?,
+                name if name.eq_ignore_ascii_case("version") => {
+                    if value.trim().trim_matches('"') != version {
+                        return None;
+                    }
+                    specificity = 3;
+                }
+                _ => {}
+            }
+        }
+        Some((specificity, weight))
+    });
+    ranges.max().map_or(0, |(_, weight)| weight)
+}
+
+/// A weight (RFC 9110, section 12.4.2): 0 to 1 with at most three decimals.
+fn thousandths(text: &str) -> Option<u32> {
+    let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
+    let is_digits = decimals.len() <= 3 && decimals.bytes().all(|byte| byte.is_ascii_digit());
+    let decimals: u32 = format!("{decimals:0<3}").parse().ok().filter(|_| is_digits)?;
+    match whole {
+        "0" => Some(decimals),
+        "1" if decimals == 0 => Some(1000),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_format_is_what_the_request_prefers() {
+        let openmetrics = "application/openmetrics-text";
+        for (accept, expected) in [
+            ("", Format::Text),
+            ("*/*", Format::Text),
+            ("text/html,application/xhtml+xml,*/*;q=0.8", Format::Text),
+            ("text/plain;version=0.0.4;q=0.5, */*;q=0.1", Format::Text),
+            (openmetrics, Format::OpenMetrics),
+            ("Application/OpenMetrics-Text ; Version=\"1.0.0\"", Format::OpenMetrics),
+            ("application/openmetrics-text; version=1.0.0; q=0.4, text/plain; q=0.5", Format::Text),
+            ("application/openmetrics-text;q=0", Format::Text),
+            ("application/openmetrics-text;q=2, text/plain;q=0.1", Format::Text),
+            ("application/openmetrics-text;version=0.0.1, text/plain;q=0.1", Format::Text),
+            ("application/*", Format::OpenMetrics),
+            ("application/*, application/openmetrics-text;q=0.1, text/plain;q=0.2", Format::Text),
+            ("image/png", Format::Text),
+            (";;,,/;q", Format::Text),
+            // What Prometheus 2 and 3 send.
+            (
+                "application/openmetrics-text;version=1.0.0,\
+                 application/openmetrics-text;version=0.0.1;q=0.75,\
+                 text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+                Format::OpenMetrics,
+            ),
+            (
+                "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,\
+                 application/openmetrics-text;version=0.0.1;q=0.4,\
+                 text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,\
+                 text/plain;version=0.0.4;q=0.2,*/*;q=0.1",
+                Format::OpenMetrics,
+            ),
+        ] {
+            assert_eq!(preferred(Some(accept)), expected, "{accept}");
+        }
+        assert_eq!(preferred(None), Format::Text);
+    }
+
+    #[test]
+    fn an_answer_over_the_limit_is_refused_with_a_sentence() {
+        let answer = refusal(1000);
+        assert_eq!(answer.status(), 503);
+        assert!(answer.body_len() > 40);
+    }
+}
