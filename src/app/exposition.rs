@@ -14,6 +14,7 @@ use crate::engine::connection::response::Response;
 use crate::engine::handler::Context;
 use crate::engine::limits::Limits;
 use crate::metrics::exposition::{Exposition, Format};
+use crate::metrics::snapshot::Server;
 
 /// How long an answer is good for, at most: the base interval may be an hour, and who scrapes each
 /// ten seconds wants the counters of now. A shorter time would only spare less.
@@ -65,9 +66,12 @@ impl App {
     /// Reads everything and writes it; nothing when it is too long.
     fn expose(&mut self, context: &Context<'_>, now: Duration, format: Format) -> Option<Frame> {
         let bytes_max = context.limits().reply_bytes_max;
+        let (process, cache) = (self.metrics.process(now), self.metrics.cache());
+        let mut server = Server::default();
+        self.own.fill(&mut server, context, process, cache);
         let clock = || context.instant().since_origin();
         let mut exposition = Exposition::new(format, bytes_max, &clock);
-        self.metrics.expose(now, unix_ms(context.wall()), &mut exposition);
+        self.metrics.expose(now, unix_ms(context.wall()), &server, &mut exposition);
         if exposition.is_too_long() {
             return None;
         }

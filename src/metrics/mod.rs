@@ -143,11 +143,17 @@ impl MetricsService {
         &self.snapshot
     }
 
-    /// Adds what a Prometheus server is told: the host at this moment, and vitald's own topics as of
-    /// the newest sample.
-    pub fn expose(&mut self, now: Duration, wall_ms: u64, out: &mut Exposition<'_>) {
+    /// Adds what a Prometheus server is told: the host at this moment, `server`, which is what the
+    /// program measures of itself, and its control group as of the newest sample.
+    pub fn expose(
+        &mut self,
+        now: Duration,
+        wall_ms: u64,
+        server: &Server,
+        out: &mut Exposition<'_>,
+    ) {
         self.source.expose(now, wall_ms, out);
-        own::expose(&self.snapshot, out);
+        own::expose(server, &self.snapshot.cgroup, out);
     }
 
     /// Counts a read that was answered from something kept elsewhere, or had to be made anew.

@@ -10,22 +10,18 @@
 
 use super::{Exposition, Kind};
 use crate::metrics::definition::{Field, TOPICS, Topic, Unit};
-use crate::metrics::snapshot::{Content, Record, Snapshot};
+use crate::metrics::snapshot::{Cgroup, Record, Server};
 
-/// The topics that are told of in vitald's own names. Every other one has figures that rules and
-/// dashboards know by node_exporter's names.
-const OWN: [&str; 2] = ["server", "cgroup"];
-
-/// Adds vitald's version and the figures of its own topics.
-pub fn expose(snapshot: &Snapshot, out: &mut Exposition<'_>) {
+/// Adds vitald's version, what it measures of itself, and the limits of its control group. Every
+/// other topic has figures that rules and dashboards know by node_exporter's names.
+pub fn expose(server: &Server, cgroup: &Cgroup, out: &mut Exposition<'_>) {
     let help = "Always 1; the label has the version.";
     let family = out.family("vitald_build_info", help, Kind::Gauge);
     out.sample(family, &[("version", env!("CARGO_PKG_VERSION"))], 1);
-    for (position, topic) in TOPICS.iter().enumerate() {
-        if let Content::One(record) = snapshot.content(position)
-            && OWN.contains(&topic.name)
-        {
-            expose_record(topic, record, out);
+    let own: [(&str, &dyn Record); 2] = [("server", server), ("cgroup", cgroup)];
+    for (name, record) in own {
+        if let Some(position) = Topic::position(name) {
+            expose_record(&TOPICS[position], record, out);
         }
     }
 }
@@ -156,17 +152,16 @@ mod tests {
 
     #[test]
     fn every_column_of_the_own_topics_is_valid_and_its_sums_are_left_out() {
-        let mut snapshot = Snapshot::default();
-        let server = &mut snapshot.server;
+        let mut server = Server::default();
         server.connections_closed = Some(5.0);
         server.connections_closed_by_reason_reset = Some(2.0);
         server.connections_closed_by_reason_silent = Some(3.0);
         server.connections_by_state_connected = Some(1.0);
         server.messages_latency_ms_p99 = Some(12.5);
-        snapshot.cgroup.memory_limit = Some(1048576.0);
-        snapshot.cgroup.memory_usage = Some(25.0);
+        let cgroup =
+            Cgroup { memory_limit: Some(1048576.0), memory_usage: Some(25.0), ..Cgroup::default() };
         for format in [Format::Text, Format::OpenMetrics] {
-            let text = text_of(format, |out| expose(&snapshot, out));
+            let text = text_of(format, |out| expose(&server, &cgroup, out));
             check(&text, format).unwrap();
             for line in [
                 "vitald_connections_closed_total{reason=\"reset\"} 2\n",
@@ -187,7 +182,7 @@ mod tests {
     #[test]
     fn no_two_columns_of_the_own_topics_have_one_series() {
         let mut series = std::collections::BTreeSet::new();
-        for topic in TOPICS.iter().filter(|topic| OWN.contains(&topic.name)) {
+        for topic in TOPICS.iter().filter(|topic| matches!(topic.name, "server" | "cgroup")) {
             for field in topic.fields {
                 let column = Column::new(topic, field);
                 assert!(series.insert((column.name, column.label)), "{}", field.name);
