@@ -20,9 +20,8 @@ use crate::metrics::snapshot::Server;
 /// ten seconds wants the counters of now. A shorter time would only spare less.
 const KEPT_FOR_MAX: Duration = Duration::from_secs(1);
 
-/// From this many bytes on an answer is built by doubling, so it may take three times its size
-/// while it is copied: the families, and the frame that grows. Series are known by 16 bytes each
-/// beside, at two for each that fits, and one has 20 bytes at least.
+/// What an answer takes while it is made, in terms of its size: samples by family, in buffers that
+/// grow by doubling, 2; what tells the families and the series apart, 2; the bytes to send, 1.
 const BUILDING_FACTOR: usize = 5;
 
 /// An answer that was given.

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use vitald::metrics::definition::TOPICS;
+use vitald::metrics::exposition::{Exposition, Format};
 use vitald::metrics::selection::Selection;
 use vitald::metrics::snapshot::Snapshot;
 use vitald::metrics::source::Source;
@@ -52,7 +53,7 @@ impl Host {
         let root = std::env::temp_dir();
         let root = root.join(format!("vitald-{name}-{}-{number}", std::process::id()));
         let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);
-        for part in ["proc", "sys"] {
+        for part in ["proc", "sys", "run", "etc"] {
             copy(&fixture.join(part), &root.join(part));
         }
         for words in lines(&fixture.join("links")) {
@@ -76,6 +77,23 @@ impl Host {
     pub fn read(&mut self, second: u64) -> &Snapshot {
         self.linux.read(Duration::from_secs(second), &mut self.snapshot);
         &self.snapshot
+    }
+
+    /// What a Prometheus server is told, that many seconds after its beginning. The clock stands.
+    pub fn expose(&mut self, second: u64, format: Format) -> String {
+        let now = Duration::from_secs(second);
+        let clock = move || now;
+        let mut exposition = Exposition::new(format, 256 * 1024, &clock);
+        self.linux.expose(now, 1_700_000_000_000, &mut exposition);
+        assert!(!exposition.is_too_long(), "it does not fit into an answer");
+        let mut bytes = Vec::new();
+        exposition.write(&mut bytes);
+        String::from_utf8(bytes).expect("an exposition is UTF-8")
+    }
+
+    /// What node_exporter has been recorded to tell of the fixture.
+    pub fn recorded(&self) -> PathBuf {
+        self.fixture.join("node_exporter.txt")
     }
 
     /// The newest reading as a subscriber gets it, without what vitald measures of itself.
@@ -115,7 +133,7 @@ impl Host {
     pub fn files(name: &str) -> Vec<String> {
         let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);
         let mut found = Vec::new();
-        for part in ["proc", "sys"] {
+        for part in ["proc", "sys", "run", "etc"] {
             list(&fixture.join(part), &mut found);
         }
         let below = found.iter().map(|path| path.strip_prefix(&fixture).expect("it is below"));
@@ -138,7 +156,9 @@ fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("a directory can be made");
     for entry in fs::read_dir(from).expect("a fixture can be listed") {
         let path = entry.expect("an entry can be read").path();
-        let target = to.join(path.file_name().expect("an entry has a name"));
+        // No system can hold a name with a colon everywhere.
+        let name = path.file_name().expect("an entry has a name").to_string_lossy();
+        let target = to.join(name.replace("%3A", ":"));
         if path.is_dir() {
             copy(&path, &target);
         } else {

@@ -80,6 +80,11 @@ impl Attributes {
     /// What a file said, without white space around it; `None` before it was read, and of one that
     /// is not there or gives nothing but an error.
     pub fn text(&self, place: Place) -> Option<&str> {
+        self.line(place).map(str::trim)
+    }
+
+    /// The same, without the line end alone: node_exporter leaves blanks around labels.
+    pub fn line(&self, place: Place) -> Option<&str> {
         self.files.get(place.0)?.value.as_deref()
     }
 
@@ -89,11 +94,11 @@ impl Attributes {
     }
 }
 
-/// The content of a small file, without white space around it.
+/// The content of a small file, without its line end.
 pub fn read(path: &std::path::Path) -> Option<String> {
     let mut bytes = [0; BYTES_MAX];
     let length = File::open(path).and_then(|mut file| file.read(&mut bytes)).ok()?;
-    Some(String::from_utf8_lossy(&bytes[..length]).trim().to_owned())
+    Some(String::from_utf8_lossy(&bytes[..length]).trim_end_matches('\n').to_owned())
 }
 
 /// A whole number: decimal, negative or, with 0x before it, hexadecimal; or a plain decimal one.

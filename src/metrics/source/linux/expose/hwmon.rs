@@ -89,7 +89,7 @@ impl Sensors {
         let help = "Label for given chip and sensor";
         let family = out.family("node_hwmon_sensor_label", help, Kind::Gauge);
         for (chip, sensor, place) in &self.labels {
-            let label = self.attributes.text(*place).unwrap_or_default();
+            let label = self.attributes.line(*place).unwrap_or_default();
             if !label.is_empty() {
                 out.sample(family, &[("chip", chip), ("sensor", sensor), ("label", label)], 1);
             }
