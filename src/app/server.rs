@@ -28,8 +28,8 @@ use crate::metrics::MetricsService;
 use crate::metrics::source::processes;
 
 /// Descriptors beside those of connections: standard streams, poll, signals, listeners and the
-/// files that the sources hold open are about 25; the rest is room for what an embedding program
-/// opens.
+/// files that the sources hold open are about 25, and 10 more that scrapes hold; the rest is room
+/// for what an embedding program opens.
 const DESCRIPTORS_BESIDE: usize = 64;
 
 /// Why a server could not be made or could not go on. Each displays as one sentence.
