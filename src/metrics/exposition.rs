@@ -14,6 +14,7 @@ use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, HashSet};
 use std::hash::{Hash, Hasher};
 use std::io::Write as _;
+use std::ops::Range;
 use std::time::Duration;
 
 pub mod own;
@@ -74,8 +75,12 @@ struct Family {
     name: Cow<'static, str>,
     help: Cow<'static, str>,
     kind: Kind,
-    /// Whole lines.
-    samples: Vec<u8>,
+}
+
+/// One sample: whose it is, and where its line is.
+struct Sample {
+    family: usize,
+    line: Range<usize>,
 }
 
 /// Families of samples on their way to a Prometheus server.
@@ -84,7 +89,10 @@ pub struct Exposition<'a> {
     bytes_max: usize,
     clock: &'a dyn Fn() -> Duration,
     families: Vec<Family>,
-    /// Where each is, by the name under which it is announced.
+    samples: Vec<Sample>,
+    /// The lines of all samples.
+    lines: Vec<u8>,
+    /// Where each family is, by the name under which it is announced.
     places: BTreeMap<Cow<'static, str>, usize>,
     /// A hash of each series. Two that share one by chance, once in 10^12 answers of 3,000 series,
     /// lose one of them, which costs less than keeping every series twice.
@@ -104,6 +112,8 @@ impl<'a> Exposition<'a> {
             bytes_max,
             clock,
             families: Vec::new(),
+            samples: Vec::new(),
+            lines: Vec::new(),
             places: BTreeMap::new(),
             series: HashSet::new(),
             bytes: 0,
@@ -140,7 +150,7 @@ impl<'a> Exposition<'a> {
             false => Cow::Owned(announced.to_owned()),
         };
         self.places.insert(key, place);
-        self.families.push(Family { name, help, kind, samples: Vec::new() });
+        self.families.push(Family { name, help, kind });
         Some(FamilyId(place))
     }
 
@@ -155,20 +165,20 @@ impl<'a> Exposition<'a> {
         if self.is_too_long() {
             return;
         }
-        let family = &mut self.families[place];
-        let before = family.samples.len();
-        family.samples.extend_from_slice(family.name.as_bytes());
-        write_labels(labels, &mut family.samples);
+        let start = self.lines.len();
+        self.lines.extend_from_slice(self.families[place].name.as_bytes());
+        write_labels(labels, &mut self.lines);
         let mut hasher = DefaultHasher::new();
-        family.samples[before..].hash(&mut hasher);
+        self.lines[start..].hash(&mut hasher);
         if !self.series.insert(hasher.finish()) {
-            family.samples.truncate(before);
+            self.lines.truncate(start);
             return;
         }
-        family.samples.push(b' ');
-        write_number(value.into(), &mut family.samples);
-        family.samples.push(b'\n');
-        self.bytes += family.samples.len() - before;
+        self.lines.push(b' ');
+        write_number(value.into(), &mut self.lines);
+        self.lines.push(b'\n');
+        self.bytes += self.lines.len() - start;
+        self.samples.push(Sample { family: place, line: start..self.lines.len() });
     }
 
     /// A gauge without labels; nothing where there is no value.
@@ -226,9 +236,15 @@ impl<'a> Exposition<'a> {
     /// Appends all of it to `out`.
     pub fn write(&self, out: &mut Vec<u8>) {
         out.reserve(self.bytes + 16);
+        let mut samples: Vec<&Sample> = self.samples.iter().collect();
+        // Stable: within a family they stay in the order in which they came.
+        samples.sort_by_key(|sample| sample.family);
         for (announced, &place) in &self.places {
             let family = &self.families[place];
-            if family.samples.is_empty() {
+            let first = samples.partition_point(|sample| sample.family < place);
+            let own = samples[first..].iter().take_while(|sample| sample.family == place);
+            let mut own = own.peekable();
+            if own.peek().is_none() {
                 continue;
             }
             match self.format {
@@ -247,7 +263,9 @@ impl<'a> Exposition<'a> {
                     write_line(out, "HELP", announced, |out| write_help(&family.help, true, out));
                 }
             }
-            out.extend_from_slice(&family.samples);
+            for sample in own {
+                out.extend_from_slice(&self.lines[sample.line.clone()]);
+            }
         }
         if self.format == Format::OpenMetrics {
             out.extend_from_slice(b"# EOF\n");
