@@ -1,9 +1,9 @@
 //! The answer to a Prometheus server.
 //!
 //! The host is read when it is asked for, and the answer is kept for a moment, so that two servers
-//! that scrape together, or one that asks again and again, do not have it read twice; how often that
-//! happened is counted with the other reads. The format is the one that the request prefers. An
-//! answer over the limit is refused as a whole: a part of it would be taken for all there is.
+//! that scrape together, or one that asks again and again, do not have it read twice; how often
+//! that happened is counted with the other reads. The format is the one that the request prefers.
+//! An answer over the limit is refused as a whole: a part of it would be taken for all there is.
 
 use std::time::Duration;
 

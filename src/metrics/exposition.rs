@@ -126,7 +126,8 @@ impl<'a> Exposition<'a> {
     }
 
     /// The family called `name`: a new one, or the one there is, whose help and kind stay. `None`
-    /// when it cannot be: the name is none for its kind, another family has it, or there is no room.
+    /// when it cannot be: the name is none for its kind, another family has it, or there is no
+    /// room.
     pub fn family(
         &mut self,
         name: impl Into<Cow<'static, str>>,

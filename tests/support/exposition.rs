@@ -1,5 +1,5 @@
-//! A strict reader of expositions: stricter than Prometheus, which takes blanks, comments, and samples
-//! without a type.
+//! A strict reader of expositions: stricter than Prometheus, which takes blanks, comments, and
+//! samples without a type.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,7 +33,7 @@ pub fn check(text: &str, is_openmetrics: bool) -> Result<BTreeMap<String, f64>, 
             if !announced.insert(kind.1.to_owned()) {
                 return wrong("announced twice");
             }
-            if !lines.peek().is_some_and(|line| !line.starts_with('#')) {
+            if lines.peek().is_none_or(|line| line.starts_with('#')) {
                 return wrong("a family without samples");
             }
             let total = if is_openmetrics && kind.2 == "counter" { "_total" } else { "" };

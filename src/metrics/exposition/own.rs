@@ -2,10 +2,11 @@
 //!
 //! A column becomes `vitald_` with its topic and its name in base units, as Prometheus names things
 //! (<https://prometheus.io/docs/practices/naming/>): `server.messages.latency_ms.p99` becomes
-//! `vitald_messages_latency_p99_seconds`, a percentage a ratio from 0 to 1, a rate one a second, and
-//! a count since the start ends with `_total`. The topic `server` is vitald itself and adds no word.
-//! Columns whose name has a part `by_state` or `closed_by_reason` are one family, told apart by a
-//! label `state` or `reason`; the column that is their sum is left out, for Prometheus can add.
+//! `vitald_messages_latency_p99_seconds`, a percentage a ratio from 0 to 1, a rate one a second,
+//! and a count since the start ends with `_total`. The topic `server` is vitald itself and adds no
+//! word. Columns whose name has a part `by_state` or `closed_by_reason` are one family, told apart
+//! by a label `state` or `reason`; the column that is their sum is left out, for Prometheus can
+//! add.
 //! May import: the data model and the writer.
 
 use super::{Exposition, Kind};
@@ -152,12 +153,14 @@ mod tests {
 
     #[test]
     fn every_column_of_the_own_topics_is_valid_and_its_sums_are_left_out() {
-        let mut server = Server::default();
-        server.connections_closed = Some(5.0);
-        server.connections_closed_by_reason_reset = Some(2.0);
-        server.connections_closed_by_reason_silent = Some(3.0);
-        server.connections_by_state_connected = Some(1.0);
-        server.messages_latency_ms_p99 = Some(12.5);
+        let server = Server {
+            connections_closed: Some(5.0),
+            connections_closed_by_reason_reset: Some(2.0),
+            connections_closed_by_reason_silent: Some(3.0),
+            connections_by_state_connected: Some(1.0),
+            messages_latency_ms_p99: Some(12.5),
+            ..Server::default()
+        };
         let cgroup =
             Cgroup { memory_limit: Some(1048576.0), memory_usage: Some(25.0), ..Cgroup::default() };
         for format in [Format::Text, Format::OpenMetrics] {

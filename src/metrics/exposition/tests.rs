@@ -38,7 +38,8 @@ fn families_are_sorted_and_whole_in_the_text_format() {
         text_of(Format::Text, example),
         "# HELP a_celsius How warm.\n# TYPE a_celsius gauge\na_celsius -1.5\n\
          # HELP b_total How \"many\" \\\\ of\\nthem.\n# TYPE b_total counter\n\
-         b_total{device=\"a\\\"b\\\\c\\nd\"} 7\nb_total{device=\"e\",mode=\"\"} 18446744073709551615\n\
+         b_total{device=\"a\\\"b\\\\c\\nd\"} 7\n\
+         b_total{device=\"e\",mode=\"\"} 18446744073709551615\n\
          # HELP c Whatever.\n# TYPE c untyped\nc +Inf\n"
     );
 }
@@ -49,7 +50,8 @@ fn openmetrics_announces_a_counter_without_its_suffix_and_ends_with_eof() {
         text_of(Format::OpenMetrics, example),
         "# TYPE a_celsius gauge\n# HELP a_celsius How warm.\na_celsius -1.5\n\
          # TYPE b counter\n# HELP b How \\\"many\\\" \\\\ of\\nthem.\n\
-         b_total{device=\"a\\\"b\\\\c\\nd\"} 7\nb_total{device=\"e\",mode=\"\"} 18446744073709551615\n\
+         b_total{device=\"a\\\"b\\\\c\\nd\"} 7\n\
+         b_total{device=\"e\",mode=\"\"} 18446744073709551615\n\
          # TYPE c unknown\n# HELP c Whatever.\nc +Inf\n# EOF\n"
     );
 }

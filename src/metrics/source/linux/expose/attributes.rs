@@ -2,8 +2,8 @@
 //!
 //! There may be thousands of them, one an interface, a sensor, a core, and a driver may take its
 //! time to answer: some kernels sleep 10 ms to tell the frequency of one core, and a sensor behind
-//! a slow bus takes as long. So values are kept, and a refresh stops when its time is up and goes on
-//! from there the next time. Nothing is held open, for descriptors are few.
+//! a slow bus takes as long. So values are kept, and a refresh stops when its time is up and goes
+//! on from there the next time. Nothing is held open, for descriptors are few.
 
 use std::fs::File;
 use std::io::Read;

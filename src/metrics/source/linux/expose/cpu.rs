@@ -23,8 +23,8 @@ const RESET_TICKS: u64 = 300;
 
 type Times = [Option<u64>; COLUMNS];
 
-/// Processor time of each core. Idle and waiting time may fall by a little (proc.rst says so), which
-/// Prometheus would take for a counter that begins again: so the highest is kept.
+/// Processor time of each core. Idle and waiting time may fall by a little (proc.rst says so),
+/// which Prometheus would take for a counter that begins again: so the highest is kept.
 #[derive(Default)]
 pub struct CpuTimes {
     highest: Vec<Times>,

@@ -165,8 +165,8 @@ fn parse(line: &[u8]) -> Option<((u64, u64), &str, Columns)> {
     Some((numbers, name, std::array::from_fn(|_| words.next().and_then(text::number))))
 }
 
-/// As the pattern `^(z?ram|loop|fd|(h|s|v|xv)d[a-z]|nvme\d+n\d+p)\d+$` says: memory, files, floppies
-/// and partitions.
+/// As the pattern `^(z?ram|loop|fd|(h|s|v|xv)d[a-z]|nvme\d+n\d+p)\d+$` says: memory, files,
+/// floppies and partitions.
 fn is_excluded(device: &str) -> bool {
     let stem = device.trim_end_matches(|letter: char| letter.is_ascii_digit());
     if stem.len() == device.len() {

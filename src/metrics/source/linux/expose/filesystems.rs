@@ -18,8 +18,8 @@ const ROWS_MAX: usize = 256;
 /// How old figures may become: a sleeping disk may have to wake for them.
 const KEPT_FOR: Duration = Duration::from_secs(10);
 
-/// Local kinds that node_exporter tells of and that the tick's reader does not: memory is counted as
-/// memory there.
+/// Local kinds that node_exporter tells of and that the tick's reader does not: there, memory is
+/// counted as memory.
 const LOCAL_TOO: [&[u8]; 6] = [b"tmpfs", b"ramfs", b"efivarfs", b"hfs", b"hfsplus", b"udf"];
 
 /// Mounts and how full they were.

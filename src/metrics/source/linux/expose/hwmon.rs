@@ -153,72 +153,52 @@ impl Metric {
         } else if !element.is_empty() {
             name = format!("{name}_{}", clean(element));
         }
-        let gauge = |name: String, help: String, factor: f64| Metric {
-            name,
-            help,
-            kind: Kind::Gauge,
-            factor,
-        };
         let monitor = |what: &str| format!("Hardware monitor for {what} ({element})");
-        match (kind, element) {
-            ("beep_enable", _) => {
-                gauge("node_hwmon_beep_enabled".to_owned(), "Hardware beep enabled".to_owned(), 1.0)
-            }
-            ("vrm", _) => gauge(
-                "node_hwmon_voltage_regulator_version".to_owned(),
-                "Hardware voltage regulator".to_owned(),
-                1.0,
-            ),
-            ("update_interval", _) => gauge(
-                "node_hwmon_update_interval_seconds".to_owned(),
-                "Hardware monitor update interval".to_owned(),
-                MILLI,
-            ),
+        let (suffix, help, factor) = match (kind, element) {
+            ("beep_enable" | "vrm" | "update_interval", _) => return Metric::of_the_chip(kind),
             (_, "fault" | "alarm") => {
-                gauge(name, format!("Hardware sensor {element} status ({kind})"), 1.0)
+                ("", format!("Hardware sensor {element} status ({kind})"), 1.0)
             }
-            (_, "beep") => gauge(
-                name + "_enabled",
-                "Hardware monitor sensor has beeping enabled".to_owned(),
-                1.0,
-            ),
-            ("in" | "cpu", _) => gauge(name + "_volts", monitor("voltage"), MILLI),
-            ("temp", "") => gauge(
-                name + "_celsius",
-                "Hardware monitor for temperature (input)".to_owned(),
+            (_, "beep") => {
+                ("_enabled", "Hardware monitor sensor has beeping enabled".to_owned(), 1.0)
+            }
+            ("in" | "cpu", _) => ("_volts", monitor("voltage"), MILLI),
+            ("temp", element) if element != "type" => {
+                ("_celsius", monitor("temperature").replace("()", "(input)"), MILLI)
+            }
+            ("curr", _) => ("_amps", monitor("current"), MILLI),
+            ("energy", _) => ("_joule_total", monitor("joules used so far"), MICRO),
+            ("power", "accuracy") => {
+                ("", "Hardware monitor power meter accuracy, as a ratio".to_owned(), MICRO)
+            }
+            ("power", element) if element.starts_with("average_interval") => (
+                "_seconds",
+                format!("Hardware monitor power usage update interval ({element})"),
                 MILLI,
             ),
-            ("temp", element) if element != "type" => {
-                gauge(name + "_celsius", monitor("temperature"), MILLI)
+            ("power", _) => ("_watt", monitor("power usage in watts"), MICRO),
+            ("humidity", _) => {
+                let what = "humidity, as a ratio (multiply with 100.0 to get the humidity as a \
+                    percentage)";
+                ("", monitor(what), MICRO)
             }
-            ("curr", _) => gauge(name + "_amps", monitor("current"), MILLI),
-            ("energy", _) => Metric {
-                kind: Kind::Counter,
-                ..gauge(name + "_joule_total", monitor("joules used so far"), MICRO)
-            },
-            ("power", "accuracy") => {
-                gauge(name, "Hardware monitor power meter accuracy, as a ratio".to_owned(), MICRO)
-            }
-            ("power", "average_interval" | "average_interval_min" | "average_interval_max") => {
-                gauge(
-                    name + "_seconds",
-                    format!("Hardware monitor power usage update interval ({element})"),
-                    MILLI,
-                )
-            }
-            ("power", _) => gauge(name + "_watt", monitor("power usage in watts"), MICRO),
-            ("humidity", _) => gauge(
-                name,
-                monitor(
-                    "humidity, as a ratio (multiply with 100.0 to get the humidity as a percentage)",
-                ),
-                MICRO,
-            ),
             ("fan", "input" | "min" | "max" | "target") => {
-                gauge(name + "_rpm", monitor("fan revolutions per minute"), 1.0)
+                ("_rpm", monitor("fan revolutions per minute"), 1.0)
             }
-            _ => gauge(name, format!("Hardware monitor {kind} element {element}"), 1.0),
-        }
+            _ => ("", format!("Hardware monitor {kind} element {element}"), 1.0),
+        };
+        let kind = if suffix.ends_with("_total") { Kind::Counter } else { Kind::Gauge };
+        Metric { name: name + suffix, help, kind, factor }
+    }
+
+    /// What a chip says of itself, as a sensor without a number.
+    fn of_the_chip(kind: &str) -> Metric {
+        let (name, help, factor) = match kind {
+            "beep_enable" => ("node_hwmon_beep_enabled", "Hardware beep enabled", 1.0),
+            "vrm" => ("node_hwmon_voltage_regulator_version", "Hardware voltage regulator", 1.0),
+            _ => ("node_hwmon_update_interval_seconds", "Hardware monitor update interval", MILLI),
+        };
+        Metric { name: name.to_owned(), help: help.to_owned(), kind: Kind::Gauge, factor }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a Prometheus server is told of a Linux host, by the names that node_exporter has given.
 //!
-//! Owns the files that nobody but a scrape reads; the others it shares with the readers of the tick.
-//! Names, labels, types and helps are node_exporter's, in the sense of its version 1.9, so that its
+//! Owns the files that nobody but a scrape reads; the others it shares with the readers of the
+//! tick. Names, labels, types and helps are node_exporter's, as of its version 1.9, so that its
 //! dashboards and rules work here; so are its defaults for what is left out. A collector bears the
 //! name of its counterpart there. Promises: a file that is missing costs its own samples only;
 //! tables are bounded; what may be slow is read a little at a time ([`attributes`]), because the
@@ -73,45 +73,27 @@ impl Collectors {
 }
 
 impl Linux {
-    /// Every collector, in the order of names.
+    /// Every collector. The writer sorts what they find.
     pub(super) fn expose_all(&mut self, now: Duration, wall_ms: u64, out: &mut Exposition<'_>) {
+        self.expose_kernel(now, wall_ms, out);
+        self.expose_devices(now, out);
+        self.expose_network(now, out);
+    }
+
+    fn expose_kernel(&mut self, now: Duration, wall_ms: u64, out: &mut Exposition<'_>) {
         let Linux { buffer, collectors, .. } = self;
-        let Collectors { stack, host, .. } = collectors;
+        let host = &mut collectors.host;
         let mut stat = None;
-        out.collector("arp", |out| stack.arp(now, buffer, out));
-        out.collector("conntrack", |out| stack.conntrack(now, buffer, out));
-        out.collector("cpufreq", |out| collectors.frequencies.expose(now, out));
-        out.collector("diskstats", |out| {
-            let bytes = self.disks.file.read(now, buffer);
-            bytes.is_some_and(|bytes| collectors.disks.expose(now, bytes, out))
-        });
         out.collector("entropy", |out| host.entropy(now, buffer, out));
         out.collector("filefd", |out| {
             let bytes = self.sockets.handles.read(now, buffer);
             bytes.is_some_and(|bytes| host::file_handles(bytes, out))
         });
-        out.collector("filesystem", |out| {
-            let Filesystems { file, root, ask, .. } = &mut self.filesystems;
-            if collectors.mounts.is_due(now) {
-                let bytes = file.read(now, buffer).unwrap_or_default();
-                collectors.mounts.ask(now, bytes, root, ask);
-            }
-            collectors.mounts.expose(out)
-        });
-        out.collector("hwmon", |out| collectors.sensors.expose(now, out));
         out.collector("loadavg", |out| {
             self.load.read(now, buffer).is_some_and(|bytes| kernel::load(bytes, out))
         });
         out.collector("meminfo", |out| {
             self.memory.read(now, buffer).is_some_and(|bytes| memory::meminfo(bytes, out))
-        });
-        out.collector("netclass", |out| collectors.interfaces.expose(now, out));
-        out.collector("netdev", |out| {
-            let bytes = self.networks.file.read(now, buffer);
-            bytes.is_some_and(|bytes| network::devices(bytes, out))
-        });
-        out.collector("netstat", |out| {
-            stack.statistics(&mut self.sockets.statistics, now, buffer, out)
         });
         out.collector("os", |out| host.release(now, out));
         out.collector("pressure", |out| {
@@ -128,15 +110,6 @@ impl Linux {
             let bytes = collectors.schedstat.read(now, buffer);
             bytes.is_some_and(|bytes| cpu::scheduling(bytes, out))
         });
-        out.collector("sockstat", |out| {
-            let files = [&mut self.sockets.sockstat, &mut self.sockets.sockstat6];
-            files.into_iter().fold(false, |any, file| {
-                let bytes = file.read(now, buffer).unwrap_or_default();
-                any | network::sockets(bytes, out)
-            })
-        });
-        out.collector("softnet", |out| stack.softnet(now, buffer, out));
-        out.collector("thermal_zone", |out| collectors.thermal.expose(now, out));
         out.collector("time", |out| host.time(wall_ms, now, out));
         out.collector("uname", host::kernel_name);
         out.collector("vmstat", |out| {
@@ -148,5 +121,47 @@ impl Linux {
             stat.is_some_and(|bytes| collectors.cpu.expose(bytes, out))
         });
         out.collector("stat", |out| stat.is_some_and(|bytes| kernel::stat(bytes, out)));
+    }
+
+    fn expose_devices(&mut self, now: Duration, out: &mut Exposition<'_>) {
+        let Linux { buffer, collectors, .. } = self;
+        out.collector("cpufreq", |out| collectors.frequencies.expose(now, out));
+        out.collector("diskstats", |out| {
+            let bytes = self.disks.file.read(now, buffer);
+            bytes.is_some_and(|bytes| collectors.disks.expose(now, bytes, out))
+        });
+        out.collector("filesystem", |out| {
+            let Filesystems { file, root, ask, .. } = &mut self.filesystems;
+            if collectors.mounts.is_due(now) {
+                let bytes = file.read(now, buffer).unwrap_or_default();
+                collectors.mounts.ask(now, bytes, root, ask);
+            }
+            collectors.mounts.expose(out)
+        });
+        out.collector("hwmon", |out| collectors.sensors.expose(now, out));
+        out.collector("thermal_zone", |out| collectors.thermal.expose(now, out));
+    }
+
+    fn expose_network(&mut self, now: Duration, out: &mut Exposition<'_>) {
+        let Linux { buffer, collectors, .. } = self;
+        let stack = &mut collectors.stack;
+        out.collector("arp", |out| stack.arp(now, buffer, out));
+        out.collector("conntrack", |out| stack.conntrack(now, buffer, out));
+        out.collector("netclass", |out| collectors.interfaces.expose(now, out));
+        out.collector("netdev", |out| {
+            let bytes = self.networks.file.read(now, buffer);
+            bytes.is_some_and(|bytes| network::devices(bytes, out))
+        });
+        out.collector("netstat", |out| {
+            stack.statistics(&mut self.sockets.statistics, now, buffer, out)
+        });
+        out.collector("sockstat", |out| {
+            let files = [&mut self.sockets.sockstat, &mut self.sockets.sockstat6];
+            files.into_iter().fold(false, |any, file| {
+                let bytes = file.read(now, buffer).unwrap_or_default();
+                any | network::sockets(bytes, out)
+            })
+        });
+        out.collector("softnet", |out| stack.softnet(now, buffer, out));
     }
 }
