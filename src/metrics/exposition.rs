@@ -251,7 +251,7 @@ impl<'a> Exposition<'a> {
             match self.format {
                 Format::Text => {
                     write_line(out, "HELP", &family.name, |out| {
-                        write_help(&family.help, false, out)
+                        write_escaped(&family.help, false, out)
                     });
                     write_line(out, "TYPE", &family.name, |out| {
                         out.extend_from_slice(type_name(family.kind, "untyped").as_bytes());
@@ -261,7 +261,9 @@ impl<'a> Exposition<'a> {
                     write_line(out, "TYPE", announced, |out| {
                         out.extend_from_slice(type_name(family.kind, "unknown").as_bytes());
                     });
-                    write_line(out, "HELP", announced, |out| write_help(&family.help, true, out));
+                    write_line(out, "HELP", announced, |out| {
+                        write_escaped(&family.help, true, out)
+                    });
                 }
             }
             for sample in own {
@@ -313,9 +315,14 @@ fn write_line(out: &mut Vec<u8>, word: &str, name: &str, rest: impl FnOnce(&mut 
     out.push(b'\n');
 }
 
-/// Escapes backslashes and line ends; quotes too in OpenMetrics.
-fn write_help(help: &str, with_quotes: bool, out: &mut Vec<u8>) {
-    for byte in help.bytes() {
+/// Escapes backslashes and line ends, and quotes where the text stands in them or OpenMetrics asks.
+/// There are hardly ever any.
+fn write_escaped(text: &str, with_quotes: bool, out: &mut Vec<u8>) {
+    if !text.bytes().any(|byte| matches!(byte, b'\\' | b'\n' | b'"')) {
+        out.extend_from_slice(text.as_bytes());
+        return;
+    }
+    for byte in text.bytes() {
         match byte {
             b'\\' => out.extend_from_slice(b"\\\\"),
             b'\n' => out.extend_from_slice(b"\\n"),
@@ -331,7 +338,7 @@ fn write_labels(labels: &[(&str, &str)], out: &mut Vec<u8>) {
         out.push(if index == 0 { b'{' } else { b',' });
         out.extend_from_slice(name.as_bytes());
         out.extend_from_slice(b"=\"");
-        write_help(value, true, out);
+        write_escaped(value, true, out);
         out.push(b'"');
     }
     if !labels.is_empty() {
