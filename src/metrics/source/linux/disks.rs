@@ -73,10 +73,17 @@ impl Disks {
     }
 }
 
-fn parse(line: &[u8]) -> Option<(&str, Columns)> {
-    let mut words = text::words(line).skip(2);
+/// Major and minor number, the name, and what is counted, in as many columns as the kernel has.
+pub(super) fn split(line: &[u8]) -> Option<((u64, u64), &str, impl Iterator<Item = Option<u64>>)> {
+    let mut words = text::words(line);
+    let numbers = (words.next().and_then(text::number)?, words.next().and_then(text::number)?);
     let name = str::from_utf8(words.next()?).ok()?;
-    let mut column = |skipped: usize| words.nth(skipped).and_then(text::number);
+    Some((numbers, name, words.map(text::number)))
+}
+
+fn parse(line: &[u8]) -> Option<(&str, Columns)> {
+    let (_, name, mut numbers) = split(line)?;
+    let mut column = |skipped: usize| numbers.nth(skipped).flatten();
     // Between them stand merged requests, and before the last those in progress.
     Some((name, [column(0), column(1), column(0), column(0), column(1), column(0), column(1)]))
 }

@@ -80,11 +80,15 @@ impl Networks {
 }
 
 /// The name stands before the colon; numbers may follow it without a space.
-fn parse(line: &[u8]) -> Option<(&str, Columns)> {
+pub(super) fn split(line: &[u8]) -> Option<(&str, impl Iterator<Item = Option<u64>>)> {
     let colon = line.iter().rposition(|byte| *byte == b':')?;
     let name = str::from_utf8(line[..colon].trim_ascii()).ok()?;
-    let mut words = text::words(&line[colon + 1..]);
-    let mut column = |skipped: usize| words.nth(skipped).and_then(text::number);
+    Some((name, text::words(&line[colon + 1..]).map(text::number)))
+}
+
+fn parse(line: &[u8]) -> Option<(&str, Columns)> {
+    let (name, mut numbers) = split(line)?;
+    let mut column = |skipped: usize| numbers.nth(skipped).flatten();
     // Received: bytes packets errs drop fifo frame compressed multicast; then the same of sent.
     let columns =
         [column(0), column(0), column(0), column(0), column(4), column(0), column(0), column(0)];

@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::super::disks::split;
 use super::super::text;
 use super::attributes;
 use crate::metrics::exposition::{Exposition, Kind};
@@ -91,16 +92,17 @@ impl DiskInfos {
         let info = out.family("node_disk_info", help, Kind::Gauge);
         let mut count = 0;
         for line in text::lines(bytes) {
-            let Some((numbers, device, columns)) = parse(line) else { continue };
+            let Some((numbers, device, columns)) = split(line) else { continue };
             if is_excluded(device) {
                 continue;
             }
             if count == DEVICES_MAX {
                 break;
             }
-            for (index, value) in columns.into_iter().enumerate() {
+            let known = families.into_iter().zip(COLUMNS).zip(columns);
+            for ((family, (_, _, factor)), value) in known {
                 let Some(value) = value else { break };
-                out.sample(families[index], &[("device", device)], value as f64 * COLUMNS[index].2);
+                out.sample(family, &[("device", device)], value as f64 * factor);
             }
             let (major, minor) = (numbers.0.to_string(), numbers.1.to_string());
             let known = self.info(count, now, numbers, device);
@@ -153,16 +155,6 @@ impl DiskInfos {
         }
         &self.known[place.min(self.known.len() - 1)]
     }
-}
-
-type Columns = [Option<u64>; COLUMNS.len()];
-
-/// Major and minor number, the name, and as many columns as the kernel has.
-fn parse(line: &[u8]) -> Option<((u64, u64), &str, Columns)> {
-    let mut words = text::words(line);
-    let numbers = (words.next().and_then(text::number)?, words.next().and_then(text::number)?);
-    let name = str::from_utf8(words.next()?).ok()?;
-    Some((numbers, name, std::array::from_fn(|_| words.next().and_then(text::number))))
 }
 
 /// As the pattern `^(z?ram|loop|fd|(h|s|v|xv)d[a-z]|nvme\d+n\d+p)\d+$` says: memory, files,
@@ -233,14 +225,5 @@ mod tests {
         ] {
             assert!(!is_excluded(device), "{device}");
         }
-    }
-
-    #[test]
-    fn a_line_has_as_many_columns_as_the_kernel() {
-        let (numbers, name, columns) = parse(b" 254  0 vda 1 2 3 4 5 6 7 8 9 10 11").unwrap();
-        assert_eq!((numbers, name), ((254, 0), "vda"));
-        assert_eq!((columns[10], columns[11]), (Some(11), None));
-        assert!(parse(b"a b vda 1").is_none());
-        assert!(parse(b"").is_none());
     }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::super::file::HeldFile;
+use super::super::networks::split;
 use super::super::text;
 use crate::metrics::exposition::{Exposition, FamilyId, Kind};
 
@@ -40,9 +41,8 @@ pub fn devices(bytes: &[u8], out: &mut Exposition<'_>) -> bool {
     });
     let mut count = 0;
     for line in text::lines(bytes) {
-        let Some(colon) = line.iter().rposition(|byte| *byte == b':') else { continue };
-        let Ok(device) = str::from_utf8(line[..colon].trim_ascii()) else { continue };
-        let mut values = text::words(&line[colon + 1..]).map_while(text::number).peekable();
+        let Some((device, values)) = split(line) else { continue };
+        let mut values = values.map_while(|value| value).peekable();
         if values.peek().is_none() || count == DEVICES_MAX {
             continue;
         }
