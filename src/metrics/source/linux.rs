@@ -223,8 +223,11 @@ impl Linux {
         // next, and the cadence be a tick longer than it says.
         let room = every / 20;
         let next = match self.due[index] {
-            None => now + every.min(Duration::from_secs(1 + index as u64)),
-            Some(due) if now + room >= due => now + every,
+            None => {
+                let spread_s = (1 + index as u64) % every.as_secs().max(1);
+                now + if spread_s == 0 { every } else { Duration::from_secs(spread_s) }
+            }
+            Some(due) if now + room >= due => (due + every).max(now + every - room),
             Some(_) => return false,
         };
         self.due[index] = Some(next);

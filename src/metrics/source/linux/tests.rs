@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::Linux;
+use super::{Linux, PARTS};
 use crate::metrics::definition::{TOPICS, Unit};
 use crate::metrics::snapshot::{Content, Record, Snapshot, Value};
 use crate::metrics::source::Source;
@@ -200,6 +200,24 @@ fn plausible_files_give_every_topic() {
         let is_later = matches!(topic.name, "disks" | "networks");
         let is_of_ours = topic.name == "server";
         assert!(found || is_later || is_of_ours, "{}", topic.name);
+    }
+}
+
+#[test]
+fn slow_parts_keep_their_cadence_and_do_not_all_fall_on_one_tick() {
+    let mut linux = Linux::at(Path::new("/nonexistent"), Box::new(super::filesystems::ask_kernel));
+    let slow: Vec<_> = (0..PARTS.len()).filter(|index| PARTS[*index].every.is_some()).collect();
+    let mut readings = [0u64; PARTS.len()];
+    for second in 0..=600 {
+        // A tick is a little early or late.
+        let now = Duration::from_millis(1000 * second + 5 + second * 7 % 10);
+        let due: Vec<_> = slow.iter().filter(|index| linux.is_due(**index, now)).collect();
+        assert!(second == 0 || due.len() <= 3, "{due:?} after {second} s");
+        due.into_iter().for_each(|index| readings[*index] += 1);
+    }
+    for index in slow {
+        let expected = 600 / PARTS[index].every.unwrap().as_secs() + 1;
+        assert!(readings[index].abs_diff(expected) <= 1, "{}", PARTS[index].name);
     }
 }
 
