@@ -193,7 +193,7 @@ impl<const PARTS: usize> Window<PARTS> {
             self.begin_part(now);
         }
         let part = &mut self.parts[self.current];
-        let count = &mut part.counts[bucket(nanos / 1000).min(WINDOW_BUCKETS - 1)];
+        let count = &mut part.counts[window_bucket(nanos)];
         // Four billion in a part would take four of them a nanosecond for a second.
         *count = count.saturating_add(1);
         part.max_nanos = part.max_nanos.max(nanos);
@@ -208,15 +208,30 @@ impl<const PARTS: usize> Window<PARTS> {
         self.until = Tick::from_nanos((number + 1).saturating_mul(self.part_nanos));
     }
 
-    /// What the window shows at `now`. Walks its buckets, twice: some microseconds.
+    /// What the window shows at `now`. Walks its buckets up to that of the longest: less than a
+    /// microsecond.
     pub fn summary(&self, now: Tick) -> Summary {
-        let count = self.counts(now).sum();
-        let max = self.max(now);
+        let mut counts = [0; WINDOW_BUCKETS];
+        let (mut end, mut max_nanos) = (0, 0);
+        for part in self.shown(now) {
+            let part_end = window_bucket(part.max_nanos) + 1;
+            for (sum, count) in counts[..part_end].iter_mut().zip(&part.counts) {
+                *sum += u64::from(*count);
+            }
+            end = end.max(part_end);
+            max_nanos = max_nanos.max(part.max_nanos);
+        }
+        let counts = &counts[..end];
+        let count = counts.iter().sum();
+        if count == 0 {
+            return Summary::default();
+        }
+        let max = Duration::from_nanos(max_nanos);
         let quantile = |quantile| {
-            let index = position(self.counts(now), rank(quantile, count))?;
-            Some(end_of(index, WINDOW_BUCKETS, max?))
+            let index = position(counts.iter().copied(), rank(quantile, count))?;
+            Some(end_of(index, WINDOW_BUCKETS, max))
         };
-        Summary { count, p50: quantile(0.5), p99: quantile(0.99), max }
+        Summary { count, p50: quantile(0.5), p99: quantile(0.99), max: Some(max) }
     }
 
     /// How many were counted since the start, and their sum.
@@ -224,19 +239,7 @@ impl<const PARTS: usize> Window<PARTS> {
         self.sum.total()
     }
 
-    /// The longest at `now`, exactly; `None` of nothing.
-    fn max(&self, now: Tick) -> Option<Duration> {
-        let longest = self.shown(now).map(|part| part.max_nanos).max()?;
-        let is_any = self.counts(now).any(|count| count > 0);
-        is_any.then(|| Duration::from_nanos(longest))
-    }
-
-    /// The counts of each bucket, over the parts that show at `now`.
-    fn counts(&self, now: Tick) -> impl Iterator<Item = u64> {
-        (0..WINDOW_BUCKETS)
-            .map(move |index| self.shown(now).map(|part| u64::from(part.counts[index])).sum())
-    }
-
+    /// The parts that show at `now`.
     fn shown(&self, now: Tick) -> impl Iterator<Item = &Part> {
         let number = now.as_nanos() / self.part_nanos;
         self.parts.iter().filter(move |part| number < part.number + PARTS as u64)
@@ -255,6 +258,11 @@ fn bucket(micros: u64) -> usize {
     let octave = micros.ilog2() - FINE_BITS;
     let fine = (micros >> octave) as usize & (FINE - 1);
     (octave as usize + 1) * FINE + fine
+}
+
+/// The bucket of a window that a duration is counted in.
+fn window_bucket(nanos: u64) -> usize {
+    bucket(nanos / 1000).min(WINDOW_BUCKETS - 1)
 }
 
 /// The longest duration in a bucket, which is the longest of all in the last of `buckets`.
