@@ -1,8 +1,8 @@
 //! vitald itself: the handler that joins the engine and the metrics.
 //!
 //! [`App`] samples on a task of the engine, keeps the sequence number, publishes each sample to the
-//! classes of the hub that are due, and answers messages and, in `answers`, requests. It owns no
-//! socket and no timer. This is the only wing that imports both others.
+//! classes of the hub that are due, and answers messages, in `messages`, and requests, in
+//! `answers`. It owns no socket and no timer. This is the only wing that imports both others.
 
 pub mod access;
 pub mod alerts;
@@ -11,6 +11,7 @@ pub mod assets;
 mod connections;
 mod exposition;
 pub mod hub;
+mod messages;
 pub mod processes;
 pub mod protocol;
 pub mod routes;
@@ -23,14 +24,13 @@ use self::access::Access;
 use self::alerts::Alarm;
 use self::exposition::Exposed;
 use self::hub::{Hub, Member, Terms};
+use self::messages::Rate;
 use self::processes::Processes;
 use self::protocol::{
-    DEFAULT_SUBSCRIPTION, ErrorCode, ErrorMessage, Gap, Hello, Metrics, Pong, Refusal, Subscribed,
-    Unsubscribed, write_json,
+    DEFAULT_SUBSCRIPTION, ErrorCode, ErrorMessage, Gap, Hello, Metrics, Refusal, write_json,
 };
 use self::self_metrics::SelfMetrics;
 use crate::config::CommandLines;
-use crate::engine::clock::Tick;
 use crate::engine::connection::CloseReason;
 use crate::engine::connection::frame::{Frame, Kind, NoFrame, OVERHEAD_BYTES};
 use crate::engine::connection::head::Request;
@@ -43,10 +43,6 @@ use crate::metrics::alerts::Rules;
 use crate::metrics::history::History;
 use crate::metrics::selection::Selection;
 use crate::metrics::source::processes::{NoProcesses, ProcessSource};
-
-/// Close codes (RFC 6455, section 7.4.1).
-const UNSUPPORTED_DATA: u16 = 1003;
-const POLICY_VIOLATION: u16 = 1008;
 
 /// The handler that is vitald.
 pub struct App {
@@ -77,12 +73,6 @@ struct Cache {
     time_ms: u64,
     snapshot: Option<Frame>,
     hello: Option<Frame>,
-}
-
-#[derive(Clone, Copy, Default)]
-struct Rate {
-    since: Tick,
-    messages: u32,
 }
 
 impl App {
@@ -233,68 +223,6 @@ impl App {
         let hello = Hello::new(facts, self.interval_ms(), self.newest(), history, alerts);
         Frame::new(Kind::Text, |out| write_json(&hello, out))
     }
-
-    /// Counts a message; false when the connection has sent too many in its current second.
-    fn may_speak(&mut self, handle: Handle, now: Tick) -> bool {
-        let rate = &mut self.rates[handle.slot()];
-        if now - rate.since >= Duration::from_secs(1) {
-            *rate = Rate { since: now, messages: 0 };
-        }
-        rate.messages += 1;
-        rate.messages <= protocol::MESSAGES_PER_SECOND_MAX
-    }
-
-    fn text(&mut self, context: &mut Context<'_>, handle: Handle, text: &str) {
-        let (id, request) = protocol::parse(text, self.interval_ms());
-        let id = id.as_ref();
-        let result = match request {
-            Ok(protocol::Request::Ping) => {
-                let t = unix_ms(context.wall());
-                reply(context, handle, &Pong::new(id, t));
-                Ok(())
-            }
-            Ok(protocol::Request::Subscribe { sub, selection, divisor }) => {
-                self.subscribe(context, handle, Terms { sub, selection, divisor }, id)
-            }
-            Ok(protocol::Request::Unsubscribe { sub }) => {
-                self.unsubscribe(context, handle, &sub, id)
-            }
-            Err(refusal) => Err(refusal),
-        };
-        if let Err(refusal) = result {
-            reply(context, handle, &ErrorMessage::new(&refusal, id));
-        }
-    }
-
-    fn subscribe(
-        &mut self,
-        context: &mut Context<'_>,
-        handle: Handle,
-        terms: Terms,
-        id: Option<&protocol::Id>,
-    ) -> Result<(), Refusal> {
-        let interval_ms = self.interval_ms() * u64::from(terms.divisor);
-        let channel = self.hub.subscribe(handle, terms.clone())?;
-        context.retract(handle, channel);
-        reply(context, handle, &Subscribed::new(&terms.sub, &terms.selection, interval_ms, id));
-        Ok(())
-    }
-
-    fn unsubscribe(
-        &mut self,
-        context: &mut Context<'_>,
-        handle: Handle,
-        sub: &str,
-        id: Option<&protocol::Id>,
-    ) -> Result<(), Refusal> {
-        let channel = self.hub.unsubscribe(handle, sub).ok_or_else(|| {
-            let message = format_args!("there is no subscription {sub:?}");
-            Refusal::new(ErrorCode::BadRequest, message)
-        })?;
-        context.retract(handle, channel);
-        reply(context, handle, &Unsubscribed::new(sub, id));
-        Ok(())
-    }
 }
 
 impl Handler for App {
@@ -339,7 +267,7 @@ impl Handler for App {
     }
 
     fn open(&mut self, context: &mut Context<'_>, handle: Handle, request: &Request<'_>) {
-        self.rates[handle.slot()] = Rate { since: context.now(), messages: 0 };
+        self.rates[handle.slot()] = Rate::new(context.now());
         let hello = self.hello(context, routes::wants_history(request.query()));
         context.reply(handle, hello);
         let terms = Terms {
@@ -353,18 +281,7 @@ impl Handler for App {
     }
 
     fn message(&mut self, context: &mut Context<'_>, handle: Handle, message: Message<'_>) {
-        if !self.may_speak(handle, context.now()) {
-            let text = "too many messages";
-            context.close(handle, POLICY_VIOLATION, text, CloseReason::Policy);
-            return;
-        }
-        match message {
-            Message::Text(text) => self.text(context, handle, text),
-            Message::Binary(_) => {
-                let text = "messages are text";
-                context.close(handle, UNSUPPORTED_DATA, text, CloseReason::Policy);
-            }
-        }
+        self.answer_message(context, handle, message);
     }
 
     fn closed(&mut self, _: &mut Context<'_>, handle: Handle, _: CloseReason) {
