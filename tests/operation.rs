@@ -31,7 +31,7 @@ fn a_socket_file_that_nobody_answers_on_is_replaced_and_a_live_one_is_not() {
     drop(UnixListener::bind(&path).expect("the path is free"));
     let listen = format!("unix:{}", path.display());
     let _first = Vitald::start_with(&["-l", &listen]);
-    let second = std::process::Command::new(env!("CARGO_BIN_EXE_vitald"))
+    let second = support::command()
         .args(["-l", &listen, "--log-level", "error"])
         .output()
         .expect("the binary starts");
@@ -44,7 +44,7 @@ fn a_socket_file_that_nobody_answers_on_is_replaced_and_a_live_one_is_not() {
 fn a_file_that_is_no_socket_is_left_alone() {
     let path = socket_path("file");
     std::fs::write(&path, "precious").expect("a file can be written");
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_vitald"))
+    let output = support::command()
         .args(["-l", &format!("unix:{}", path.display()), "--log-level", "error"])
         .output()
         .expect("the binary starts");

@@ -3,7 +3,6 @@
 mod support;
 
 use std::io::Write;
-use std::process::Command;
 
 use support::{Vitald, close_code, next, next_of};
 use tungstenite::Message;
@@ -154,7 +153,7 @@ fn wrong_use_is_one_sentence_and_its_exit_status() {
         (&["-l", "0.0.0.0:0"], 2),
         (&["-l", &taken, "--log-level", "error"], 1),
     ] {
-        let output = Command::new(env!("CARGO_BIN_EXE_vitald")).args(arguments).output();
+        let output = support::command().args(arguments).output();
         let output = output.expect("the binary starts");
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(status), "{arguments:?} said {said}");
@@ -164,7 +163,7 @@ fn wrong_use_is_one_sentence_and_its_exit_status() {
 
 #[test]
 fn once_prints_one_sample_with_rates() {
-    let output = Command::new(env!("CARGO_BIN_EXE_vitald")).args(["once", "-i", "300ms"]).output();
+    let output = support::command().args(["once", "-i", "300ms"]).output();
     let output = output.expect("the binary starts");
     let sample: serde_json::Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
     assert_eq!(sample["type"], "metrics");

@@ -23,6 +23,13 @@ pub struct Vitald {
     pub address: SocketAddr,
 }
 
+/// The binary, deaf to a configuration that this machine may have.
+pub fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vitald"));
+    command.env("VITALD_CONFIG", "/dev/null");
+    command
+}
+
 impl Vitald {
     /// Starts the binary on loopback, sampling ten times a second.
     pub fn start() -> Vitald {
@@ -31,7 +38,7 @@ impl Vitald {
 
     /// Starts it with further arguments. Lines for further listeners are left unread.
     pub fn start_with(arguments: &[&str]) -> Vitald {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_vitald"))
+        let mut child = command()
             .args(["-l", "127.0.0.1:0", "-i", "100ms", "--log-level", "warn"])
             .args(arguments)
             .stdout(Stdio::piped())
