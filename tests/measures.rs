@@ -30,7 +30,7 @@ const ADDRESS: &str = "192.0.2.1:1";
 /// What state takes on the wire.
 const STATE_BYTES: usize = 1_000;
 
-/// Answers with the path, `/later/...` never; publishes when it is told to.
+/// Answers with the path, to `/full` that there is no room, to `/later/...` never; publishes when it is told to.
 #[derive(Default)]
 struct Gauge {
     open: Vec<Handle>,
@@ -57,6 +57,7 @@ impl Handler for Gauge {
     fn request(&mut self, _: &mut Context<'_>, _: Handle, request: &Request<'_>) -> Answer {
         match request.path() {
             "/ws" => Answer::Upgrade { protocol: None },
+            "/full" => Answer::Respond(Response::text(503, "there is no room")),
             path if path.starts_with("/later/") => Answer::Later,
             path => Answer::Respond(Response::text(200, path)),
         }
@@ -341,6 +342,7 @@ fn attempts_of(limits: Limits, bytes: &[u8], wait_ms: u64) -> (u64, u64) {
 }
 
 const GET: &[u8] = b"GET /now HTTP/1.1\r\nHost: h\r\n\r\n";
+const FULL: &[u8] = b"GET /full HTTP/1.1\r\nHost: h\r\n\r\n";
 const LATER: &[u8] = b"GET /later/1 HTTP/1.1\r\nHost: h\r\n\r\n";
 
 #[test]
@@ -360,6 +362,9 @@ fn an_attempt_is_counted_when_it_is_served_or_fails_and_not_when_it_is_given_up(
     assert_eq!(attempts_of(no_input(), b"GET /", 0), (1, 1), "no room for half a head");
     assert_eq!(attempts_of(usual(), old.as_bytes(), 0), (1, 1), "a wrong upgrade");
     assert_eq!(attempts_of(usual(), LATER, 11_000), (1, 1), "no answer in time");
+    let upgrade_nowhere = String::from_utf8_lossy(UPGRADE).replace("/ws", "/now");
+    assert_eq!(attempts_of(usual(), upgrade_nowhere.as_bytes(), 0), (1, 1), "a refused upgrade");
+    assert_eq!(attempts_of(usual(), FULL, 0), (1, 1), "the handler has no room");
     // Given up, or never begun.
     assert_eq!(attempts_of(usual(), b"", 6_000), (0, 0), "a connection in reserve");
     assert_eq!(attempts_of(usual(), GET, 31_000), (1, 0), "one that idles");

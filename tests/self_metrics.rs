@@ -274,8 +274,8 @@ fn shares_are_of_the_last_five_minutes_and_of_twenty_events_or_more() {
     assert_eq!(told(&mut server, asking), [None, None], "18 have ended");
     end_in_error(&mut server);
     end_in_error(&mut server);
-    // Of 22 attempts, two questions of ours among them, nine were no request; of 20 that ended,
-    // eleven broke the protocol.
+    // Of 21 attempts, our first question among them, nine were no request; of 20 that ended, eleven
+    // broke the protocol.
     let [failure_rate, error_rate] = told(&mut server, asking).map(|rate| rate.expect("known"));
     assert!((failure_rate - 100.0 * 9.0 / 21.0).abs() < 0.06, "{failure_rate}");
     assert!((error_rate - 55.0).abs() < 0.06, "{error_rate}");

@@ -2,8 +2,9 @@
 //!
 //! These are the methods of [`App`] that answer. The name that a request calls us by is checked
 //! first; then the route says what is wanted; and a WebSocket is refused to a page from elsewhere.
-//! An answer is whole when it is given. The newest sample is encoded once between two ticks,
-//! however many ask for it. Owns no state; imports the engine's requests and responses.
+//! An answer is whole when it is given, which for the process table is in a later turn. The newest
+//! sample is encoded once between two ticks, however many ask for it. Owns no state; imports the
+//! engine's requests and responses.
 
 use super::App;
 use super::assets::PAGE;

@@ -236,7 +236,7 @@ impl Handler for App {
             + 2 * (limits.reply_bytes_max + OVERHEAD_BYTES)
             // What the last Prometheus server was told, and what the next one is about to be.
             + exposition::memory_ceiling(limits)
-            // The last ten minutes.
+            // The last day.
             + self.metrics.history().memory_ceiling()
             // Rules, what they watch, and their commands.
             + Alarm::memory_ceiling()

@@ -25,8 +25,9 @@ pub struct Stats {
     /// head that ends or is reset, a reset while an answer is awaited.
     pub attempts: u64,
     /// Of these, those that failed: a head that was late, malformed or had no room, a wrong
-    /// upgrade, an answer that did not come in time, a connection turned away for lack of room.
-    /// What a drain refuses has not failed, nor has what the handler answers, whatever it says.
+    /// upgrade, an upgrade that the handler refuses, an answer that did not come in time, a
+    /// connection turned away for lack of room, and what the handler answers with 503. What a drain
+    /// refuses has not failed, nor has anything else that the handler answers, whatever it says.
     pub attempts_failed: u64,
     /// Requests handed to the handler.
     pub requests: u64,

@@ -2,8 +2,9 @@
 //!
 //! Owns readings of counters that are taken together, one each [`STEP`], as far back as [`SPAN`].
 //! Promises: a difference is over at most [`SPAN`] and at least [`SPAN`] less a step once the
-//! counters have run so long, and over all the time there was before that; recording never
-//! allocates. May import: std only.
+//! counters have run so long, and over all the time there was before that; where readings are
+//! further apart than the span, it is from the last to this one. Recording never allocates.
+//! May import: std only.
 
 use std::time::Duration;
 
@@ -57,8 +58,10 @@ impl<const N: usize> Sliding<N> {
     pub fn rise(&self) -> Rise<N> {
         let (now, counts) = self.newest;
         let kept = self.count.saturating_sub(KEPT)..self.count;
-        let mut kept = kept.map(|reading| &self.readings[reading % KEPT]);
-        let oldest = kept.find(|(at, _)| *at + SPAN >= now).unwrap_or(&self.newest);
+        let earlier =
+            kept.map(|reading| &self.readings[reading % KEPT]).filter(|(at, _)| *at < now);
+        let in_span = earlier.clone().find(|(at, _)| *at + SPAN >= now);
+        let oldest = in_span.or(earlier.last()).unwrap_or(&self.newest);
         Rise {
             counts: std::array::from_fn(|index| counts[index].saturating_sub(oldest.1[index])),
             elapsed: now.saturating_sub(oldest.0),
@@ -118,12 +121,14 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_longer_than_the_span_leaves_nothing_to_compare_with() {
+    fn readings_further_apart_than_the_span_are_compared_one_with_the_next() {
         let mut sliding = Sliding::new();
         sliding.note(SECOND, [5]);
-        sliding.note(SECOND * 1000, [50]);
-        assert_eq!(sliding.rise(), Rise { counts: [0], elapsed: Duration::ZERO });
         assert_eq!(sliding.rise().per_second(0), None);
+        for step in 1..100 {
+            sliding.note(SECOND * (1 + 600 * step), [5 + 60 * u64::from(step)]);
+            assert_eq!(sliding.rise(), Rise { counts: [60], elapsed: SECOND * 600 });
+        }
     }
 
     #[test]

@@ -200,9 +200,19 @@ export const TABLES = [
   },
 ];
 
-// A firing alert in words.
-export const alertText = (one) => one.metric + " is " + count(one.value) + ", past " + count(one.threshold)
-  + " since " + clockMinutes.format(one.since) + " (" + one.rule + ")";
+// How the figures of a metric are written, by the end of its name.
+const WRITTEN = [
+  [/usage$|utilisation$|_rate$|throttled$|^cpu\.(?!freq|cores)|^pressure\./, percent],
+  [/bytes_per_s$/, rate],
+  [/^memory\.|^cgroup\.memory|\.(total|used|available|rss|heap|bytes)$/, bytes],
+  [/celsius$/, celsius],
+];
+const written = (metric, value) => (WRITTEN.find(([name]) => name.test(metric))?.[1] ?? count)(value);
+
+// A firing alert in words: the value is the one that made it fire.
+export const alertText = ({ metric, value, threshold, since, rule }) => metric + (value < threshold ? " below " : " above ")
+  + written(metric, threshold) + " since " + (Date.now() - since < 86400000 ? clockMinutes : day).format(since)
+  + ", " + written(metric, value) + " then (" + rule + ")";
 
 export function hostFacts(host) {
   return joined(host.os, host.kernel, host.architecture, joined(host.cpu_model, cores(host.cores)),

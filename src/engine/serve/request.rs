@@ -55,7 +55,8 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
         let mut context = Context::new(&mut self.core, &self.clock, &self.streams);
         match self.handler.request(&mut context, handle, request) {
             Answer::Respond(response) => {
-                self.core.stats.count_attempt(false);
+                let is_failed_upgrade = request.wants_websocket() && !self.core.is_draining;
+                self.core.count_answered(&response, is_failed_upgrade);
                 let keep_alive = may_follow && request.keeps_alive() && !self.core.is_draining;
                 self.core.respond(slot, response, Form { keep_alive, is_head }, self.clock.wall());
                 let now = self.core.now;
@@ -171,6 +172,12 @@ impl Core {
         }
     }
 
+    /// Takes note of an attempt that the handler has answered.
+    fn count_answered(&mut self, response: &Response, is_failed_upgrade: bool) {
+        let is_without_room = response.status() == 503 && !self.is_draining;
+        self.stats.count_attempt(is_failed_upgrade || is_without_room);
+    }
+
     /// Queues the answer that a connection awaits. False when it awaits none.
     pub(in crate::engine) fn respond_later(
         &mut self,
@@ -182,7 +189,7 @@ impl Core {
         let Some(connection) = self.get_mut(handle) else { return false };
         let Some(Awaited { is_head }) = connection.take_awaited(now) else { return false };
         let keep_alive = connection.keep_alive && !is_draining;
-        self.stats.count_attempt(false);
+        self.count_answered(&response, false);
         self.respond(handle.slot, response, Form { keep_alive, is_head }, wall);
         self.touch(handle);
         true
