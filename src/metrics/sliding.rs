@@ -58,10 +58,14 @@ impl<const N: usize> Sliding<N> {
     pub fn rise(&self) -> Rise<N> {
         let (now, counts) = self.newest;
         let kept = self.count.saturating_sub(KEPT)..self.count;
-        let earlier =
-            kept.map(|reading| &self.readings[reading % KEPT]).filter(|(at, _)| *at < now);
-        let in_span = earlier.clone().find(|(at, _)| *at + SPAN >= now);
-        let oldest = in_span.or(earlier.last()).unwrap_or(&self.newest);
+        let mut kept = kept.map(|reading| &self.readings[reading % KEPT]);
+        let last = kept.clone().filter(|(at, _)| *at < now).last();
+        let oldest = match kept.find(|(at, _)| *at + SPAN >= now) {
+            // It stands alone in the span.
+            Some(found) if found.0 == now => last.unwrap_or(found),
+            Some(found) => found,
+            None => last.unwrap_or(&self.newest),
+        };
         Rise {
             counts: std::array::from_fn(|index| counts[index].saturating_sub(oldest.1[index])),
             elapsed: now.saturating_sub(oldest.0),
