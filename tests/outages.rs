@@ -244,6 +244,18 @@ fn disks_and_interfaces_come_and_go() {
 }
 
 #[test]
+fn a_disk_that_is_listed_before_its_entry_in_sys_appears_within_seconds() {
+    let mut host = Host::new("vm-no-sensors");
+    host.read(0);
+    let disks = host.text("proc/diskstats");
+    host.write("proc/diskstats", disks + " 8 0 sda 10 0 80 5 0 0 0 0 0 5 5 0 0 0 0 0 0\n");
+    assert_eq!(host.read(1).disks.len(), 1);
+    host.write("sys/block/sda/size", "1\n");
+    let appeared = (2..60).find(|second| host.read(*second).disks.len() == 2);
+    assert_eq!(appeared, Some(11));
+}
+
+#[test]
 fn a_counter_that_went_back_is_null_once() {
     for name in HOSTS {
         let mut host = Host::new(name);

@@ -19,6 +19,10 @@ const SECTOR_BYTES: f64 = 512.0;
 const VIRTUAL: [&str; 10] =
     ["loop", "ram", "zram", "dm-", "md", "sr", "fd", "zd", "bcache", "drbd"];
 
+/// How often a device that is listed is looked for again among the disks. The kernel lists a disk a
+/// little before it has its entry in /sys/block; a partition never has one, and costs a call.
+const ASK_EVERY: Duration = Duration::from_secs(10);
+
 /// Reads, sectors read, ms reading, writes, sectors written, ms writing, ms with any in progress.
 type Columns = [Option<u64>; 7];
 const READS: usize = 0;
@@ -26,21 +30,30 @@ const WRITES: usize = 3;
 
 struct Known {
     is_disk: bool,
+    /// When to ask again whether it is one; never of a disk, nor of what can be none.
+    ask_at: Option<Duration>,
     counters: Counters<7>,
 }
 
 /// Reads /proc/diskstats.
 pub struct Disks {
     pub(super) file: HeldFile,
-    block: PathBuf,
+    block: Block,
     known: Keyed<Known>,
+}
+
+/// /sys/block, which lists whole disks and no partitions.
+struct Block {
+    path: PathBuf,
+    /// A name as it stands there.
+    name: String,
 }
 
 impl Disks {
     pub fn new(proc: &Path, sys: &Path) -> Disks {
         Disks {
-            file: HeldFile::of_lines(proc.join("diskstats")),
-            block: sys.join("block"),
+            file: HeldFile::new(proc.join("diskstats")),
+            block: Block { path: sys.join("block"), name: String::new() },
             // Partitions are listed between the disks: room for a few of each.
             known: Keyed::with_limit(16 * DISKS_MAX),
         }
@@ -52,14 +65,14 @@ impl Disks {
         let bytes = self.file.read(now, buffer).unwrap_or_default();
         for line in text::lines(bytes) {
             let Some((name, columns)) = parse(line) else { continue };
-            let block = &self.block;
-            let known = self.known.next(name, || Known {
-                is_disk: is_disk(name, block),
-                counters: Counters::default(),
-            });
-            let Some(known) = known.filter(|known| known.is_disk && count < DISKS_MAX) else {
+            let Some(known) = self.known.next(name, || Known::new(name, now)) else { continue };
+            if known.ask_at.is_some_and(|ask_at| now >= ask_at) {
+                known.is_disk = self.block.has(name);
+                known.ask_at = (!known.is_disk).then_some(now + ASK_EVERY);
+            }
+            if !known.is_disk || count == DISKS_MAX {
                 continue;
-            };
+            }
             // A place for a disk that is not there: a card reader, an unconnected nbd. To find its
             // partitions the kernel reads from every other.
             let is_untouched = columns[READS] == Some(0) && columns[WRITES] == Some(0);
@@ -88,10 +101,27 @@ fn parse(line: &[u8]) -> Option<(&str, Columns)> {
     Some((name, [column(0), column(1), column(0), column(0), column(1), column(0), column(1)]))
 }
 
-/// Whether it is a whole disk: /sys/block lists those and no partitions.
-fn is_disk(name: &str, block: &Path) -> bool {
-    !VIRTUAL.iter().any(|start| name.starts_with(start))
-        && block.join(name.replace('/', "!")).exists()
+impl Known {
+    fn new(name: &str, now: Duration) -> Known {
+        let is_virtual = VIRTUAL.iter().any(|start| name.starts_with(start));
+        let ask_at = (!is_virtual).then_some(now);
+        Known { is_disk: false, ask_at, counters: Counters::default() }
+    }
+}
+
+impl Block {
+    /// Allocates nothing once it has seen the longest name.
+    fn has(&mut self, name: &str) -> bool {
+        if matches!(name, "." | "..") {
+            return false;
+        }
+        self.name.clear();
+        self.name.extend(name.chars().map(|letter| if letter == '/' { '!' } else { letter }));
+        self.path.push(&self.name);
+        let has = self.path.exists();
+        self.path.pop();
+        has
+    }
 }
 
 fn fill(disk: &mut Disk, counters: &mut Counters<7>, now: Duration, columns: Columns) {
@@ -108,6 +138,7 @@ fn fill(disk: &mut Disk, counters: &mut Counters<7>, now: Duration, columns: Col
 
 #[cfg(test)]
 mod tests {
+    use super::super::seq_file::SeqFile;
     use super::*;
 
     const OLD: &[u8] = b"   8       0 sda 100 5 2000 40 50 6 1000 20 0 55 60";
@@ -137,10 +168,16 @@ mod tests {
 
     #[test]
     fn layers_and_memory_are_no_disks() {
-        let block = std::env::temp_dir();
-        assert!(is_disk("", &block));
-        for name in ["loop0", "ram1", "zram0", "dm-3", "md0", "sr0", "sda1-not-there"] {
-            assert!(!is_disk(name, &block), "{name}");
+        for name in ["loop0", "ram1", "zram0", "dm-3", "md0", "sr0"] {
+            assert_eq!(Known::new(name, Duration::ZERO).ask_at, None, "{name}");
         }
+        assert_eq!(Known::new("sda1", Duration::ZERO).ask_at, Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn a_disk_with_many_partitions_behind_another_is_read() {
+        let disks = Disks::new(Path::new("/proc"), Path::new("/sys"));
+        let kernel = SeqFile::new(vec![vec![b'a'; 150], vec![b'b'; 3072], vec![b'c'; 3072]]);
+        assert!(disks.file.would_read_whole(kernel));
     }
 }

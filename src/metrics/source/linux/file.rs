@@ -21,7 +21,9 @@ const BYTES_MIN: usize = 4096;
 const BYTES_MAX: usize = 1 << 20;
 
 /// More than a record has where records are counted upon to be short. The longest are the lines of
-/// /proc/diskstats: 32 bytes of a name and 20 columns of at most 21 bytes.
+/// /proc/net/dev: a name of 15 bytes and 16 columns of at most 21. The records of /proc/vmstat,
+/// net/arp, net/stat/nf_conntrack and net/softnet_stat are a line as well. A record of
+/// /proc/diskstats is not: it is a disk with all its partitions, 3 KB of them where there are 16.
 const RECORD_BYTES_MAX: usize = 1024;
 
 /// What proves that nothing follows, beside a read that gives nothing.
@@ -55,7 +57,7 @@ impl HeldFile {
         HeldFile { end: End::Short, ..HeldFile::new(path) }
     }
 
-    /// A file that the kernel makes line by line, of lines of at most [`RECORD_BYTES_MAX`].
+    /// A file of which each record is a line, of at most [`RECORD_BYTES_MAX`].
     pub fn of_lines(path: PathBuf) -> HeldFile {
         HeldFile { end: End::WithRoom, ..HeldFile::new(path) }
     }
@@ -146,6 +148,15 @@ mod tests {
 
     use super::super::seq_file::SeqFile;
     use super::*;
+
+    impl HeldFile {
+        /// Whether a reading as this file is read would get all that the kernel has.
+        pub fn would_read_whole(&self, mut kernel: SeqFile) -> bool {
+            let mut buffer = Vec::new();
+            let length = read_to_end(|into, _| Ok(kernel.read(into)), self.end, &mut buffer);
+            buffer[..length.unwrap()] == kernel.records.concat()
+        }
+    }
 
     fn records(lengths: &[usize]) -> Vec<Vec<u8>> {
         let letters = (b'a'..=b'z').cycle();
