@@ -1,43 +1,23 @@
 //! Local file systems: /proc/self/mountinfo, and statvfs(3) of each.
 //!
 //! statvfs of a dead network mount never returns and would stop the loop, so only kinds that are
-//! known to be local are asked; a FUSE program can hang as well, and is left out too. What asks is
-//! given, so that a test has figures for the mounts of another host.
+//! known to be local are asked, and of those the ones whose path leads to them through local mounts
+//! alone; a FUSE program can hang as well, and is left out too. So are files that are mounted, as
+//! /etc/hosts in a container. What asks is given, so that a test has figures for the mounts of
+//! another host.
 
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::file::HeldFile;
-use super::mounts::{self, Mount};
+use super::mounts::{self, LOCAL, Mount, Reachable};
 use super::outage::Outage;
-use super::text;
 use crate::metrics::snapshot::Filesystem;
 
 /// Rows at most.
 const FILESYSTEMS_MAX: usize = 64;
-
-/// Local kinds that can fill up. Read-only images (squashfs, erofs, iso9660) are always full, and
-/// memory (tmpfs) is counted as memory.
-pub(super) const LOCAL: [&[u8]; 17] = [
-    b"ext2",
-    b"ext3",
-    b"ext4",
-    b"xfs",
-    b"btrfs",
-    b"f2fs",
-    b"vfat",
-    b"exfat",
-    b"ntfs",
-    b"ntfs3",
-    b"zfs",
-    b"bcachefs",
-    b"ubifs",
-    b"jffs2",
-    b"jfs",
-    b"reiserfs",
-    b"nilfs2",
-];
 
 /// How much room a file system has, as statvfs(3) counts it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,28 +125,25 @@ impl Mounted {
     }
 }
 
-/// The mounts worth asking, one a device: the one with the shortest path. Of two at one place the
-/// later is on top.
+/// The mounts worth asking, one a device: the one with the shortest path.
 fn list(bytes: &[u8], root: &Path) -> Vec<Mounted> {
     let mut mounts: Vec<Mounted> = Vec::new();
-    for mount in text::lines(bytes).filter_map(Mount::parse).filter(is_local) {
-        let mounted = Mounted::new(&mount, root);
-        let same_place = mounts.iter().position(|known| known.mount == mounted.mount);
+    for mount in Reachable::new(bytes).mounts().filter(|mount| can_fill_up(mount)) {
+        let mounted = Mounted::new(mount, root);
         let same_device = mounts.iter().position(|known| known.is_of_the_device_of(&mounted));
-        match (same_place, same_device) {
-            (Some(index), None) => mounts[index] = mounted,
-            (None, Some(index)) if mounted.mount.len() < mounts[index].mount.len() => {
-                mounts[index] = mounted;
-            }
-            (None, None) if mounts.len() < FILESYSTEMS_MAX => mounts.push(mounted),
-            _ => {}
+        match same_device {
+            Some(index) if mounted.mount.len() >= mounts[index].mount.len() => {}
+            None if mounts.len() == FILESYSTEMS_MAX => {}
+            _ if mounted.is_file() => {}
+            Some(index) => mounts[index] = mounted,
+            None => mounts.push(mounted),
         }
     }
     mounts
 }
 
 /// An overlay is worth asking where it is all there is: the root of a container or a router.
-fn is_local(mount: &Mount<'_>) -> bool {
+fn can_fill_up(mount: &Mount<'_>) -> bool {
     LOCAL.contains(&mount.kind) || (mount.kind == b"overlay" && mount.point == b"/")
 }
 
@@ -185,6 +162,11 @@ impl Mounted {
 }
 
 impl Mounted {
+    /// What cannot be looked at counts as a directory: asking it tells what is wrong.
+    fn is_file(&self) -> bool {
+        fs::metadata(&self.path).is_ok_and(|found| !found.is_dir())
+    }
+
     /// Each subvolume of btrfs has a device number of its own.
     fn is_of_the_device_of(&self, other: &Mounted) -> bool {
         self.device_number == other.device_number
@@ -244,10 +226,31 @@ mod tests {
 
     #[test]
     fn of_two_mounts_at_one_place_the_later_counts() {
-        let over = [MOUNTS, b"29 22 8:3 / /media/my\\040disk rw - ext4 /dev/sdb1 rw\n"].concat();
+        let over = [MOUNTS, b"29 25 8:3 / /media/my\\040disk rw - ext4 /dev/sdb1 rw\n"].concat();
         let mounts = list(&over, Path::new("/"));
         let devices: Vec<_> = mounts.iter().map(|mount| mount.device.as_str()).collect();
         assert_eq!(devices, ["/dev/sda1", "/dev/sdb1"]);
+    }
+
+    #[test]
+    fn a_file_that_is_mounted_is_no_place_to_fill() {
+        let root = std::env::temp_dir().join(format!("vitald-mounts-{}", std::process::id()));
+        fs::create_dir_all(root.join("etc")).unwrap();
+        fs::create_dir_all(root.join("volumes/data")).unwrap();
+        fs::write(root.join("etc/hosts"), "").unwrap();
+        let lines = b"1 0 0:9 / / rw - overlay overlay rw\n\
+            2 1 8:1 /x/hosts /etc/hosts rw - ext4 /dev/sda1 rw\n\
+            3 1 8:1 /x /volumes/data rw - ext4 /dev/sda1 rw\n";
+        let mounts: Vec<_> = list(lines, &root).into_iter().map(|mounted| mounted.mount).collect();
+        fs::remove_dir_all(root).unwrap();
+        assert_eq!(mounts, ["/", "/volumes/data"]);
+    }
+
+    #[test]
+    fn a_disk_under_a_network_mount_is_not_asked() {
+        let over = [MOUNTS, b"29 25 0:60 / /media/my\\040disk rw - nfs4 server:/y rw\n"].concat();
+        let mounts: Vec<_> = list(&over, Path::new("/")).into_iter().map(|m| m.mount).collect();
+        assert_eq!(mounts, ["/"]);
     }
 
     #[test]

@@ -2,14 +2,14 @@
 //!
 //! Every mount is a row, where the tick's reader has one a device. What is left out by its kind or
 //! place is what node_exporter leaves out, and beyond that whatever is not known to be local: a
-//! dead network mount or FUSE program would keep statvfs(3), and so the loop, waiting for ever.
+//! dead network mount or FUSE program would keep statvfs(3), and so the loop, waiting for ever. So is
+//! what such a mount lies over, and so is what another mount hides, whose figures nobody can ask for.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::super::filesystems::{Ask, LOCAL, Space};
-use super::super::mounts::{Mount, unescape};
-use super::super::text;
+use super::super::filesystems::{Ask, Space};
+use super::super::mounts::{LOCAL, Mount, Reachable, unescape};
 use crate::metrics::exposition::{Exposition, Kind};
 
 /// Rows at most.
@@ -47,16 +47,14 @@ impl Mounts {
     pub fn ask(&mut self, now: Duration, bytes: &[u8], root: &Path, ask: &mut Ask) {
         self.asked_at = Some(now);
         self.rows.clear();
-        for line in text::lines(bytes) {
-            let Some(mount) = Mount::parse(line).filter(is_told) else { continue };
+        for mount in Reachable::new(bytes).mounts().filter(|mount| is_told(mount)) {
             let point = unescape(mount.point);
             if is_excluded(&point) || self.rows.len() == ROWS_MAX {
                 continue;
             }
             let path: PathBuf = root.join(point.trim_start_matches('/'));
             // Of the mount and of the file system itself.
-            let options = text::words(line).nth(5).unwrap_or_default();
-            let is_read_only = has(options, b"ro") || has(mount.options, b"ro");
+            let is_read_only = has(mount.point_options, b"ro") || has(mount.options, b"ro");
             self.rows.push(Row {
                 device: unescape(mount.device),
                 kind: String::from_utf8_lossy(mount.kind).into_owned(),
@@ -160,7 +158,10 @@ mod tests {
             25 22 8:3 / /dead rw - ext4 /dev/sda3 rw\n\
             26 22 0:50 / /mnt/nfs rw - nfs4 server:/x rw\n\
             27 22 0:51 / /mnt/ssh rw - fuse.sshfs me@host: rw\n\
-            28 22 0:6 / /dev rw - tmpfs udev rw\n";
+            28 22 0:6 / /dev rw - tmpfs udev rw\n\
+            29 26 8:4 / /mnt/nfs/disk rw - ext4 /dev/sdb1 rw\n\
+            30 22 8:5 / /mnt/over rw - ext4 /dev/sdc1 rw\n\
+            31 30 0:53 / /mnt/over rw - nfs4 server:/y rw\n";
         let mut ask: Ask = Box::new(|path| {
             assert!(!path.starts_with("/host/mnt") && !path.starts_with("/host/dev"), "{path:?}");
             let space = Space {
