@@ -134,10 +134,10 @@ impl Part {
 /// | `cgroup` | memory.max, cpu.max and so on | admin-guide/cgroup-v2.rst, cgroup-v1 |
 ///
 /// The cadences: a frequency can need an interrupt of another processor; the count of processes
-/// walks /proc, and vmstat has a hundred lines for the one that is wanted; statvfs can wake a disk
-/// and sensors are slow; the kernel looks through its table of connections, a millisecond or two,
-/// for the sockets that listen; what limits a control group and which sensors there are takes a
-/// hundred calls and changes by hand.
+/// walks /proc, a few hundred entries at a time; vmstat has a hundred lines for the one that is
+/// wanted; statvfs can wake a disk and sensors are slow; for the sockets that listen the kernel
+/// looks through its table of connections, 1.0 to 1.6 ms in one call; what limits a control group
+/// and which sensors there are takes a hundred calls and changes by hand.
 pub const PARTS: [Part; 17] = [
     Part::always("load", Linux::read_load),
     Part::every(5, "frequency", |linux, now, _| linux.stat.read_frequency(now, &mut linux.buffer)),
@@ -165,7 +165,8 @@ pub const PARTS: [Part; 17] = [
     Part::every(10, "filesystems", |linux, now, into| {
         linux.filesystems.read(now, &mut linux.buffer, &mut into.filesystems);
     }),
-    Part::every(10, "processes", |linux, now, into| {
+    // A count begins every 10 s, and each reading goes a part of the way.
+    Part::always("processes", |linux, now, into| {
         linux.system.count_processes(now, &mut into.system);
     }),
     Part::every(10, "vmstat", |linux, now, into| {
