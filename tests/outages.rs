@@ -292,7 +292,7 @@ fn a_sensor_that_is_plugged_in_appears_within_a_minute_and_goes_with_its_chip() 
 }
 
 #[test]
-fn the_nearest_group_with_a_limit_counts_and_a_limit_can_be_lifted() {
+fn a_group_above_with_a_limit_counts_and_a_limit_can_be_lifted() {
     let mut host = Host::new("vm-no-sensors");
     let group = "sys/fs/cgroup/user.slice";
     host.write(&format!("{group}/memory.max"), "1000000\n");
@@ -310,4 +310,46 @@ fn the_nearest_group_with_a_limit_counts_and_a_limit_can_be_lifted() {
     let cgroup = host.read(60).cgroup.clone();
     assert_eq!((cgroup.memory_limit, cgroup.memory_used, cgroup.memory_usage), (None, None, None));
     assert_eq!(cgroup.cpu_quota_cores, Some(2.0));
+}
+
+#[test]
+fn of_limits_one_above_another_the_one_in_force_counts() {
+    let mut host = Host::new("vm-no-sensors");
+    let outer = "sys/fs/cgroup/user.slice";
+    let inner = format!("{outer}/user-1000.slice");
+    host.write(&format!("{inner}/memory.max"), "8000000000\n");
+    host.write(&format!("{inner}/memory.current"), "800000000\n");
+    host.write(&format!("{outer}/memory.max"), "1000000000\n");
+    host.write(&format!("{outer}/memory.current"), "900000000\n");
+    host.write(&format!("{inner}/cpu.max"), "400000 100000\n");
+    host.write(&format!("{inner}/cpu.stat"), "usage_usec 0\nnr_periods 0\nnr_throttled 0\n");
+    host.write(&format!("{outer}/cpu.max"), "50000 100000\n");
+    host.write(&format!("{outer}/cpu.stat"), "usage_usec 0\nnr_periods 0\nnr_throttled 0\n");
+    let cgroup = host.read(0).cgroup.clone();
+    assert_eq!((cgroup.memory_limit, cgroup.memory_used), (Some(1e9), Some(9e8)));
+    assert_eq!((cgroup.memory_usage, cgroup.cpu_quota_cores), (Some(90.0), Some(0.5)));
+    host.write(&format!("{outer}/cpu.stat"), "usage_usec 250000\nnr_periods 10\nnr_throttled 9\n");
+    let cgroup = host.read(1).cgroup.clone();
+    assert_eq!((cgroup.cpu_usage, cgroup.cpu_throttled), (Some(50.0), Some(90.0)));
+
+    // Less room is left below a limit that is higher.
+    host.write(&format!("{inner}/memory.current"), "7950000000\n");
+    let cgroup = host.read(60).cgroup.clone();
+    assert_eq!((cgroup.memory_limit, cgroup.memory_used), (Some(8e9), Some(7.95e9)));
+}
+
+#[test]
+fn a_label_that_cannot_be_read_is_told_of_once() {
+    listen();
+    let mut host = Host::new("server-64-core");
+    let path = "sys/class/hwmon/hwmon0/temp1_label";
+    host.remove(path);
+    // Reading a directory is an error.
+    fs::create_dir(host.root.join(path)).unwrap();
+    (0..600).for_each(|second| drop(host.read(second).clone()));
+    assert_eq!(told(&host, path), [("WARN".to_owned(), false)]);
+    fs::remove_dir(host.root.join(path)).unwrap();
+    host.write(path, "Tctl\n");
+    (600..660).for_each(|second| drop(host.read(second).clone()));
+    assert_eq!(told(&host, path), [("WARN".to_owned(), false), ("INFO".to_owned(), true)]);
 }

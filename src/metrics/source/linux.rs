@@ -11,6 +11,7 @@ mod disks;
 mod expose;
 mod file;
 mod filesystems;
+mod lookups;
 mod memory;
 mod mounts;
 mod networks;
@@ -172,7 +173,7 @@ pub const PARTS: [Part; 17] = [
     Part::every(10, "vmstat", |linux, now, into| {
         linux.system.read_vmstat(now, &mut linux.buffer, &mut into.system);
     }),
-    Part::every(60, "sensors", |linux, now, _| linux.temperatures.find(now, &mut linux.buffer)),
+    Part::every(60, "sensors", |linux, now, _| linux.temperatures.find(now)),
     Part::every(10, "temperatures", |linux, now, into| {
         linux.temperatures.read(now, &mut linux.buffer, &mut into.temperatures);
     }),

@@ -4,13 +4,17 @@
 //! and cpu.stat (Documentation/admin-guide/cgroup-v2.rst), or of version 1
 //! memory.limit_in_bytes, memory.usage_in_bytes (Documentation/admin-guide/cgroup-v1/memory.rst),
 //! cpu.cfs_quota_us, cpu.cfs_period_us, cpu.stat (Documentation/scheduler/sched-bwc.rst) and
-//! cpuacct.usage. Memory and processor are looked up apart: the versions can be mixed. Of the group
-//! and those above it the nearest that has a limit counts, with what all in it use together.
+//! cpuacct.usage. Memory and processor are looked up apart: the versions can be mixed. A limit holds
+//! for all that is below it, so of the group and those above it the one counts that is in force: for
+//! memory the one with the least room left, for the processor the one with the least quota; of equal
+//! ones the nearest. Its figures are of all that is in it. Which it is, is found with the limits, so
+//! another that comes to have less room is shown at the next look.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::file::HeldFile;
+use super::lookups::Lookups;
 use super::mounts::{self, Mount};
 use super::text;
 use crate::metrics::rates::Counters;
@@ -43,6 +47,7 @@ pub struct Cgroup {
     root: PathBuf,
     membership: HeldFile,
     mounts: HeldFile,
+    files: Lookups,
     memory: Option<Memory>,
     processor: Option<Processor>,
 }
@@ -52,6 +57,7 @@ impl Cgroup {
         Cgroup {
             membership: HeldFile::of_one_record(root.join("proc/self/cgroup")).reopened(),
             mounts: HeldFile::new(root.join("proc/self/mountinfo")).reopened(),
+            files: Lookups::default(),
             root: root.to_owned(),
             memory: None,
             processor: None,
@@ -63,9 +69,10 @@ impl Cgroup {
         let membership = self.membership.read(now, buffer).unwrap_or_default().to_vec();
         let mounts = self.mounts.read(now, buffer).unwrap_or_default().to_vec();
         let place = |controller: &[u8]| Place::of(controller, &membership, &mounts, &self.root);
-        let memory = place(b"memory").and_then(|place| find_memory(&place, now, buffer));
+        let files = &mut self.files;
+        let memory = place(b"memory").and_then(|place| find_memory(&place, now, files));
         let limited = place(b"cpu");
-        let processor = limited.as_ref().and_then(|place| find_processor(place, now, buffer));
+        let processor = limited.as_ref().and_then(|place| find_processor(place, now, files));
         // Of version 1: where time is counted need not be where it is limited.
         let counted = limited.filter(|place| place.is_old).and_then(|limited| {
             let counted = place(b"cpuacct").filter(|counted| counted.is_old)?;
@@ -189,25 +196,28 @@ fn below<'a>(path: &'a [u8], mounted: &[u8]) -> &'a [u8] {
 fn find_memory(
     place: &Place,
     now: Duration,
-    buffer: &mut Vec<u8>,
+    files: &mut Lookups,
 ) -> Option<(PathBuf, u64, PathBuf)> {
     let [limit, used] = match place.is_old {
         true => ["memory.limit_in_bytes", "memory.usage_in_bytes"],
         false => ["memory.max", "memory.current"],
     };
-    place.groups().find_map(|group| {
+    let limits = place.groups().filter_map(|group| {
         // "max", where there is none, is no number.
-        let found = read_once(&group.join(limit), now, buffer).and_then(first_number);
+        let found = files.read(now, &group.join(limit)).and_then(first_number);
         let limit = found.filter(|limit| *limit < MEMORY_UNLIMITED)?;
-        Some((group.to_owned(), limit, group.join(used)))
-    })
+        let used = group.join(used);
+        let room = limit.saturating_sub(files.read(now, &used).and_then(first_number).unwrap_or(0));
+        Some((room, (group.to_owned(), limit, used)))
+    });
+    Some(limits.min_by_key(|(room, _)| *room)?.1)
 }
 
 /// The group that limits processor time, and the limit in cores.
-fn find_processor(place: &Place, now: Duration, buffer: &mut Vec<u8>) -> Option<(PathBuf, f64)> {
-    place.groups().find_map(|group| {
+fn find_processor(place: &Place, now: Duration, files: &mut Lookups) -> Option<(PathBuf, f64)> {
+    let quotas = place.groups().filter_map(|group| {
         let mut read = |name: &str| {
-            let bytes = read_once(&group.join(name), now, buffer)?;
+            let bytes = files.read(now, &group.join(name))?;
             let mut words = text::words(bytes).map(text::number);
             Some((words.next()?, words.next().flatten()))
         };
@@ -220,12 +230,8 @@ fn find_processor(place: &Place, now: Duration, buffer: &mut Vec<u8>) -> Option<
         let cores = quota.zip(period).map(|(quota, period)| quota as f64 / period as f64);
         let cores = cores.filter(|cores| *cores > 0.0 && cores.is_finite())?;
         Some((group.to_owned(), cores))
-    })
-}
-
-/// A file that need not be there: the topmost group has no limits.
-fn read_once<'b>(path: &Path, now: Duration, buffer: &'b mut Vec<u8>) -> Option<&'b [u8]> {
-    path.exists().then(|| HeldFile::of_one_record(path.to_owned()))?.read(now, buffer)
+    });
+    quotas.min_by(|(_, one), (_, other)| one.total_cmp(other))
 }
 
 fn first_number(bytes: &[u8]) -> Option<u64> {

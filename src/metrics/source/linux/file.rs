@@ -110,6 +110,16 @@ impl HeldFile {
     }
 }
 
+/// Reads a file that the kernel makes as a whole and gives its length: for one that is wanted once.
+/// What cannot be read is told by whoever asks.
+///
+/// # Errors
+/// When it cannot be opened or read.
+pub fn read_once(path: &Path, buffer: &mut Vec<u8>) -> io::Result<usize> {
+    let file = File::open(path)?;
+    read_to_end(|into, offset| file.read_at(into, offset), End::Short, buffer)
+}
+
 /// Reads until the end and gives the length.
 fn read_to_end(
     mut read_at: impl FnMut(&mut [u8], u64) -> io::Result<usize>,

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use self::sensors::Found;
 use super::file::HeldFile;
+use super::lookups::Lookups;
 use super::text;
 use crate::metrics::snapshot::Temperature;
 
@@ -36,24 +37,25 @@ struct Sensor {
 /// Reads sensors.
 pub struct Temperatures {
     class: PathBuf,
+    files: Lookups,
     sensors: Vec<Sensor>,
 }
 
 impl Temperatures {
     pub fn new(sys: &Path) -> Temperatures {
-        Temperatures { class: sys.join("class"), sensors: Vec::new() }
+        Temperatures { class: sys.join("class"), files: Lookups::default(), sensors: Vec::new() }
     }
 
     /// Looks for sensors; those that are known stay as they are.
-    pub fn find(&mut self, now: Duration, buffer: &mut Vec<u8>) {
+    pub fn find(&mut self, now: Duration) {
         let mut known = std::mem::take(&mut self.sensors);
-        for found in sensors::list(&self.class, now, buffer, SENSORS_MAX) {
+        for found in sensors::list(&self.class, now, &mut self.files, SENSORS_MAX) {
             let is_it = |sensor: &Sensor| {
                 sensor.key == found.key && sensor.file.path() == found.input.as_path()
             };
             let sensor = match known.iter().position(is_it) {
                 Some(index) => known.swap_remove(index),
-                None => Sensor::new(found, now, buffer),
+                None => Sensor::new(found, now, &mut self.files),
             };
             self.sensors.push(sensor);
         }
@@ -72,8 +74,8 @@ impl Temperatures {
 }
 
 impl Sensor {
-    fn new(found: Found, now: Duration, buffer: &mut Vec<u8>) -> Sensor {
-        let mut limit = |path: Option<PathBuf>| read_limit(&path?, now, buffer);
+    fn new(found: Found, now: Duration, files: &mut Lookups) -> Sensor {
+        let mut limit = |path: Option<PathBuf>| read_limit(&path?, now, files);
         Sensor {
             high: limit(found.high),
             critical: limit(found.critical),
@@ -103,13 +105,8 @@ fn celsius(bytes: &[u8]) -> Option<f64> {
 }
 
 /// A limit that was never set is zero, or either end of its register.
-fn read_limit(path: &Path, now: Duration, buffer: &mut Vec<u8>) -> Option<f64> {
-    // Most sensors have no limits, which is not worth a line in the log.
-    if !path.exists() {
-        return None;
-    }
-    let bytes = HeldFile::of_one_record(path.to_owned()).read(now, buffer)?;
-    celsius(bytes).filter(|degrees| *degrees > 0.0)
+fn read_limit(path: &Path, now: Duration, files: &mut Lookups) -> Option<f64> {
+    celsius(files.read(now, path)?).filter(|degrees| *degrees > 0.0)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::HeldFile;
+use super::super::lookups::Lookups;
 
 /// Chips and zones that are looked at, and sensors of each; a directory that has more is not one of
 /// a kernel.
@@ -70,26 +70,26 @@ struct Chip {
 pub fn list(
     sys_class: &Path,
     now: Duration,
-    buffer: &mut Vec<u8>,
+    files: &mut Lookups,
     sensors_max: usize,
 ) -> Vec<Found> {
     let mut found = Sorted(Vec::new());
     let hwmon = sys_class.join("hwmon");
     let chips: Vec<Chip> = entries(&hwmon, "hwmon", "")
         .into_iter()
-        .filter_map(|(_, name)| Chip::at(hwmon.join(name), now, buffer))
+        .filter_map(|(_, name)| Chip::at(hwmon.join(name), now, files))
         .collect();
     for chip in &chips {
-        chip.sensors(&chips, now, buffer, &mut found);
+        chip.sensors(&chips, now, files, &mut found);
     }
-    zones(&sys_class.join("thermal"), &chips, now, buffer, &mut found);
+    zones(&sys_class.join("thermal"), &chips, now, files, &mut found);
     found.0.truncate(sensors_max);
     found.0
 }
 
 impl Chip {
-    fn at(path: PathBuf, now: Duration, buffer: &mut Vec<u8>) -> Option<Chip> {
-        let name = read_word(&path.join("name"), now, buffer)?;
+    fn at(path: PathBuf, now: Duration, files: &mut Lookups) -> Option<Chip> {
+        let name = read_word(&path.join("name"), now, files)?;
         let device = fs::canonicalize(path.join("device")).ok();
         let device = device.as_deref().and_then(Path::file_name);
         let device = device.map(|device| device.to_string_lossy().into_owned());
@@ -121,11 +121,11 @@ impl Chip {
         }
     }
 
-    fn sensors(&self, all: &[Chip], now: Duration, buffer: &mut Vec<u8>, found: &mut Sorted) {
+    fn sensors(&self, all: &[Chip], now: Duration, files: &mut Lookups, found: &mut Sorted) {
         let key = self.key(all);
         for (number, name) in entries(&self.path, "temp", "_input") {
             let file = |what: &str| self.path.join(format!("temp{number}_{what}"));
-            let label = read_line(&file("label"), now, buffer);
+            let label = read_line(&file("label"), now, files);
             found.insert(Found {
                 key: format!("{key}.temp{number}"),
                 label: label.unwrap_or_else(|| self.name.clone()),
@@ -140,12 +140,12 @@ impl Chip {
 
 /// The zones that are not shown as chips. The kernel makes a chip of all zones of a type, with `_`
 /// for `-`; and x86_pkg_temp is what coretemp shows as the package.
-fn zones(thermal: &Path, chips: &[Chip], now: Duration, buffer: &mut Vec<u8>, found: &mut Sorted) {
+fn zones(thermal: &Path, chips: &[Chip], now: Duration, files: &mut Lookups, found: &mut Sorted) {
     let has_chip = |name: &str| chips.iter().any(|chip| chip.name == name);
     let listed = entries(thermal, "thermal_zone", "");
     let mut types = listed.into_iter().filter_map(|(number, name)| {
         let path = thermal.join(name);
-        let kind = read_word(&path.join("type"), now, buffer)?;
+        let kind = read_word(&path.join("type"), now, files)?;
         let is_shown =
             has_chip(&kind.replace('-', "_")) || (kind == "x86_pkg_temp" && has_chip("coretemp"));
         (!is_shown).then_some((number, path, kind))
@@ -158,19 +158,19 @@ fn zones(thermal: &Path, chips: &[Chip], now: Duration, buffer: &mut Vec<u8>, fo
             key,
             label: kind.clone(),
             input: path.join("temp"),
-            high: trip(path, "hot", now, buffer),
-            critical: trip(path, "critical", now, buffer),
+            high: trip(path, "hot", now, files),
+            critical: trip(path, "critical", now, files),
             of_disk: false,
         });
     }
 }
 
 /// The file with the temperature of a zone's trip point of this type.
-fn trip(zone: &Path, kind: &str, now: Duration, buffer: &mut Vec<u8>) -> Option<PathBuf> {
+fn trip(zone: &Path, kind: &str, now: Duration, files: &mut Lookups) -> Option<PathBuf> {
     (0..TRIPS_MAX)
         .map(|number| (number, zone.join(format!("trip_point_{number}_type"))))
         .take_while(|(_, path)| path.exists())
-        .find(|(_, path)| read_word(path, now, buffer).as_deref() == Some(kind))
+        .find(|(_, path)| read_word(path, now, files).as_deref() == Some(kind))
         .map(|(number, _)| zone.join(format!("trip_point_{number}_temp")))
 }
 
@@ -191,18 +191,14 @@ fn entries(directory: &Path, start: &str, end: &str) -> Vec<(u32, String)> {
 }
 
 /// A file's line as text; `None` where it is missing or empty.
-fn read_line(path: &Path, now: Duration, buffer: &mut Vec<u8>) -> Option<String> {
-    // Labels are optional, and their lack not worth a line in the log.
-    if !path.exists() {
-        return None;
-    }
-    let bytes = HeldFile::of_one_record(path.to_owned()).read(now, buffer)?;
+fn read_line(path: &Path, now: Duration, files: &mut Lookups) -> Option<String> {
+    let bytes = files.read(now, path)?;
     let line = String::from_utf8_lossy(bytes).trim().chars().take(64).collect::<String>();
     (!line.is_empty()).then_some(line)
 }
 
 /// As [`read_line`], as one word that can stand in a path.
-fn read_word(path: &Path, now: Duration, buffer: &mut Vec<u8>) -> Option<String> {
-    let line = read_line(path, now, buffer)?;
+fn read_word(path: &Path, now: Duration, files: &mut Lookups) -> Option<String> {
+    let line = read_line(path, now, files)?;
     Some(line.replace(|letter: char| letter.is_whitespace() || letter.is_control(), "_"))
 }
