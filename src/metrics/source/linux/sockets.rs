@@ -21,7 +21,8 @@ use crate::metrics::snapshot;
 const LISTENERS_BYTES_MAX: u64 = 256 << 10;
 
 /// What is read of it at a time. The kernel makes no more lines than were asked for, and where few
-/// are connected it looks through its whole table, a millisecond or two, for the next. It is less
+/// are connected it looks through its whole table for the next: 1.0 to 1.6 ms were measured, in one
+/// call that cannot be divided. Once a minute for each family that is borne. It is less
 /// than a page by more than a line, so that a read that gives less has come to the end.
 const PIECE_BYTES: usize = 1200;
 
