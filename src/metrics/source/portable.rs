@@ -4,15 +4,21 @@
 //! figure that sysinfo makes up: its first processor usage is an average since boot and is left
 //! out, and so is its highest temperature, which is the highest it has seen. It knows bytes of the
 //! disks and no requests, and no split of processor time, no pressure and no sockets.
+//!
+//! What it cannot avoid: on macOS, FreeBSD and NetBSD sysinfo asks every mount as it lists them, so
+//! that a network mount whose server is dead can keep the loop waiting. Their kinds are not asked
+//! again here and have no rows; whoever mounts such a thing there does better to unmount it. On
+//! Windows sysinfo leaves network drives out by itself, and on Linux NFS and CIFS.
 
 pub mod processes;
 
 use std::borrow::Cow;
+use std::ffi::OsStr;
 use std::time::Duration;
 
 use sysinfo::{
-    Components, CpuRefreshKind, Disks, MemoryRefreshKind, Networks, ProcessRefreshKind,
-    ProcessesToUpdate, RefreshKind, System,
+    Components, CpuRefreshKind, DiskRefreshKind, Disks, MemoryRefreshKind, Networks,
+    ProcessRefreshKind, ProcessesToUpdate, RefreshKind, System,
 };
 
 use super::Source;
@@ -25,6 +31,24 @@ const ROWS_MAX: usize = 64;
 /// How often file systems, sensors, the frequency and processes are looked at: they change slowly,
 /// and a list of all processes takes ten milliseconds where there are hundreds.
 const SLOWLY: Duration = Duration::from_secs(10);
+
+/// Kinds of file systems that a server or a program has to answer for, in small letters.
+const REMOTE: [&str; 14] = [
+    "9p",
+    "afpfs",
+    "autofs",
+    "ceph",
+    "cifs",
+    "ftp",
+    "glusterfs",
+    "ncpfs",
+    "nfs",
+    "nfs4",
+    "smb3",
+    "smbfs",
+    "virtiofs",
+    "webdav",
+];
 
 /// Reads a host through sysinfo.
 pub struct Portable {
@@ -52,7 +76,7 @@ impl Portable {
         Portable {
             system: given("sysinfo", System::new_with_specifics(wanted)),
             networks: given("networks", Networks::new_with_refreshed_list()),
-            disks: given("disks", Disks::new_with_refreshed_list()),
+            disks: given("disks", Disks::new()),
             sensors: given("sensors", Components::new_with_refreshed_list()),
             traffic: Keyed::with_limit(ROWS_MAX),
             transfers: Keyed::with_limit(ROWS_MAX),
@@ -125,7 +149,7 @@ impl Portable {
     fn read_disks(&mut self, now: Duration, rows: &mut Vec<Disk>) {
         let Some(disks) = &mut self.disks else { return };
         let mut list: Vec<(Cow<'_, str>, _)> =
-            disks.iter().map(|disk| (disk.name().to_string_lossy(), disk.usage())).collect();
+            local(disks).map(|disk| (disk.name().to_string_lossy(), disk.usage())).collect();
         list.sort_by(|one, other| one.0.cmp(&other.0));
         list.dedup_by(|later, earlier| later.0 == earlier.0);
         self.transfers.begin();
@@ -145,7 +169,7 @@ impl Portable {
 
     fn read_filesystems(&self, rows: &mut Vec<Filesystem>) {
         let mut count = 0;
-        for disk in self.disks.iter().flat_map(|disks| disks.iter()).take(ROWS_MAX) {
+        for disk in self.disks.iter().flat_map(local).take(ROWS_MAX) {
             let row = Filesystem::at(rows, count, &disk.mount_point().to_string_lossy());
             let (total, available) = (disk.total_space() as f64, disk.available_space() as f64);
             row.device = disk.name().to_string_lossy().into_owned();
@@ -215,9 +239,12 @@ impl Source for Portable {
         self.read_system(is_slow, into);
         self.read_networks(now, &mut into.networks);
         if let Some(disks) = self.disks.as_mut() {
-            // Asking for the space can wake a disk; new disks and theirs come with it.
-            let kind = sysinfo::DiskRefreshKind::nothing().with_io_usage();
-            if is_slow { disks.refresh(true) } else { disks.refresh_specifics(false, kind) }
+            disks.refresh_specifics(is_slow, DiskRefreshKind::nothing().with_io_usage());
+            // Asking for the space can wake a disk.
+            let disks = disks.iter_mut().filter(|disk| is_slow && !is_remote(disk.file_system()));
+            for disk in disks {
+                disk.refresh_specifics(DiskRefreshKind::nothing().with_storage());
+            }
         }
         self.read_disks(now, &mut into.disks);
         if is_slow {
@@ -226,6 +253,18 @@ impl Source for Portable {
             self.read_temperatures(&mut into.temperatures);
         }
     }
+}
+
+/// The disks that need nobody else to answer.
+fn local(disks: &Disks) -> impl Iterator<Item = &sysinfo::Disk> {
+    disks.iter().filter(|disk| !is_remote(disk.file_system()))
+}
+
+/// Whether a network or, by FUSE, a program stands behind a kind of file system.
+fn is_remote(kind: &OsStr) -> bool {
+    let kind = kind.to_string_lossy().to_ascii_lowercase();
+    REMOTE.contains(&&*kind)
+        || ["fuse", "macfuse", "osxfuse"].iter().any(|start| kind.starts_with(start))
 }
 
 /// Whether an interface is the host talking to itself: `lo` on Linux, `lo0` and so on on the BSDs
@@ -239,6 +278,17 @@ fn is_loopback(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_server_or_a_program_answers_for_is_not_local() {
+        let remote =
+            ["nfs", "smbfs", "CIFS", "fusefs.sshfs", "fuseblk", "macfuse", "autofs", "webdav"]
+                .map(|kind| is_remote(OsStr::new(kind)));
+        assert_eq!(remote, [true; 8]);
+        for kind in ["apfs", "hfs", "NTFS", "ufs", "zfs", "ext4", "exfat", "nfsd", ""] {
+            assert!(!is_remote(OsStr::new(kind)), "{kind}");
+        }
+    }
 
     #[test]
     fn only_the_loopback_interface_is_left_out() {
