@@ -20,6 +20,7 @@ static ALLOCATOR: heap::Counting = heap::Counting;
 
 const PATH: &str = "VITALD_TEST_HISTORY";
 const SERIES: &str = "VITALD_TEST_HISTORY_SERIES";
+const UNWRITABLE: &str = "VITALD_TEST_HISTORY_UNWRITABLE";
 const START_MS: u64 = 1_700_006_400_000;
 const MINUTE_MS: u64 = 60_000;
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -169,6 +170,49 @@ fn a_kill_at_any_point_loses_the_open_minute_at_most() {
     // Blocks of three pages, which a kill may tear. Not at the same time: a process that is being
     // started has a copy of the other's lock for a moment.
     kill_at_random_points(200, 2, 20);
+}
+
+/// What the process does that may not write a byte to any file; an ordinary run passes over it.
+#[test]
+fn records_where_nothing_can_be_written() {
+    let Ok(path) = std::env::var(UNWRITABLE) else { return };
+    let mut history = open(Path::new(&path), 96);
+    let mut snapshot = Snapshot::default();
+    for tick in 0..60 {
+        fill(&mut snapshot, START_MS + tick * 5000, "eth0");
+        history.record(&snapshot);
+    }
+    history.flush();
+    assert!(checked(&history).is_some_and(|(_, minutes)| minutes == 5));
+}
+
+#[test]
+fn a_disk_that_takes_nothing_stops_neither_this_start_nor_the_next() {
+    let folder = Folder::new("history-unwritable");
+    let program = std::env::current_exe().expect("a test runs from a file");
+    for _ in 0..2 {
+        // A write beyond the limit fails, as one to a full disk, with the signal ignored.
+        let output = Command::new("sh")
+            .args(["-c", "trap '' XFSZ; ulimit -f 0; exec \"$0\" \"$@\""])
+            .arg(&program)
+            .args(["records_where_nothing_can_be_written", "--exact"])
+            .env(UNWRITABLE, folder.file())
+            .stdin(Stdio::null())
+            .output()
+            .expect("there is a shell");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        let length = std::fs::metadata(folder.file()).expect("it was begun").len();
+        assert_eq!(length, 0, "nothing could be written");
+    }
+    let mut history = open(&folder.file(), 96);
+    let mut snapshot = Snapshot::default();
+    (0..60).for_each(|tick| {
+        fill(&mut snapshot, START_MS + tick * 5000, "eth0");
+        history.record(&snapshot);
+    });
+    drop(history);
+    assert!(checked(&open(&folder.file(), 96)).is_some(), "an empty file is a new one");
+    assert!(!folder.0.join("history.broken").exists());
 }
 
 #[test]

@@ -138,11 +138,13 @@ impl History {
     }
 
     /// History as `options` have it, sampled every `interval`; with a path it goes on from what the
-    /// file holds. A file that is not one of these, or is broken, is set aside, with a warning.
+    /// file holds. A file that is not one of these, is broken or is for another number of series is
+    /// set aside, with a warning. When the disk is full, busy or broken there is one warning too:
+    /// history goes on in memory, and the file is tried again at later rounds.
     ///
     /// # Errors
     /// A sentence, when the options are out of range, when another process has the file, or when
-    /// it can be neither read nor begun.
+    /// its place cannot be: no folder, no permission, no regular file.
     pub fn open(options: &HistoryOptions, interval: Duration) -> Result<History, Error> {
         if !(1..=SERIES_LIMIT).contains(&options.series_max) {
             return Err(Error::Series(options.series_max));
@@ -188,7 +190,7 @@ impl History {
     pub fn flush(&mut self) {
         self.close_ten();
         self.close_minute();
-        self.write();
+        while self.write() {}
     }
 
     /// The metrics that have a sample of the last minutes, by path.
@@ -316,7 +318,7 @@ impl History {
             self.open_minute.clear_series(series);
             if let Some(store) = &mut self.store {
                 let metric = &self.directory.series()[series].metric;
-                store.rename(series, metric, self.minutes.held().end);
+                store.rename(series, metric);
             }
         }
     }

@@ -17,12 +17,14 @@ const _: () = assert!(TENS_PER_MINUTE == PARTS_MAX);
 impl History {
     /// Goes on from what `store` holds, and writes to it from now on.
     pub(super) fn attach(&mut self, mut store: Store) {
-        match store.load() {
-            Ok(blocks) => self.restore(&mut store, &blocks),
-            Err(error) => {
-                // What it holds cannot be told from what would be written to it.
-                log::warn!("the history file cannot be read, history is in memory alone: {error}");
-                return;
+        if store.has_file() {
+            match store.load() {
+                Ok(blocks) => self.restore(&mut store, &blocks),
+                Err(error) => {
+                    // What it holds cannot be told from what would be written to it: it makes room.
+                    store.lose();
+                    store.end_round(Err(error));
+                }
             }
         }
         store.begin_at(self.minutes.held().end);
@@ -135,9 +137,10 @@ impl History {
         }
     }
 
-    /// Writes the minutes that are complete and not in the file yet.
-    pub(super) fn write(&mut self) {
-        let Some(store) = &mut self.store else { return };
+    /// Writes the minutes that are complete and not in the file yet, an hour or two of them. Says
+    /// whether there are more.
+    pub(super) fn write(&mut self) -> bool {
+        let Some(store) = &mut self.store else { return false };
         let (minutes, tens) = (&self.minutes, &self.tens);
         let mut outcome = Ok(());
         match store.begin_round(minutes.held()) {
@@ -151,7 +154,7 @@ impl History {
             }
             Err(error) => outcome = Err(error),
         }
-        store.end_round(outcome);
+        store.end_round(outcome) && store.next_row() < minutes.held().end
     }
 }
 

@@ -3,18 +3,24 @@
 //! Owns the file, what of it is valid, and the order of writes. Promises: no bytes in it are
 //! trusted that their checksum does not fit, and none make it panic; it survives a kill at any
 //! moment, at the cost of what was not written yet; at most one round of writes each `write_every`,
-//! but for a clean stop; an error while running costs one warning and is tried again at the next
-//! round; no fsync: after a loss of power the kernel may not have written the last half minute.
-//! A file that cannot be read as a whole is renamed to `<path>.broken`. May import: nothing but its
-//! own parts.
+//! but for a clean stop; an error, at the start or later, costs one warning and is tried again at
+//! the next round; no fsync: after a loss of power the kernel may not have written the last half
+//! minute. Nothing that stands at the path is ever overwritten but our own file: see `opening`.
+//! May import: nothing but its own parts.
 //!
 //! The directory is written before the first block that needs it, to the place of the older of its
 //! two copies. A block says under which generation it was written: if that is newer than the copy
-//! that can be read, nobody knows what its series are called, and it is left out.
+//! that can be read, nobody knows what its series are called, and it is left out, and erased before
+//! there is a directory that would claim it.
+//!
+//! A file that could not be opened, or was removed, replaced or cut under us, is begun anew from
+//! what is in memory, which is all that it held.
 
 mod error;
 mod format;
 mod medium;
+mod opening;
+mod order;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -22,8 +28,10 @@ use std::time::Duration;
 
 pub use error::Error;
 pub(super) use format::{BLOCKS, Block, Entry, PARTS_MAX};
-use format::{Layout, PAGE_BYTES};
-use medium::{Medium, Refusal, open_locked};
+use format::{Layout, NAME_BYTES_MAX};
+use medium::Medium;
+pub(super) use order::Held;
+use order::in_time;
 
 /// Least time between two writes: each costs a memory card a page of 4 KiB or more.
 pub const WRITE_EVERY_MIN: Duration = Duration::from_secs(60);
@@ -34,24 +42,14 @@ pub const WRITE_EVERY_MAX: Duration = Duration::from_secs(3600);
 /// half a megabyte is the most that a tick waits for the kernel to take.
 const BLOCKS_PER_ROUND: u64 = 120;
 
-/// A block that can be read.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Held {
-    pub(super) slot: u64,
-    pub(super) sequence: u64,
-    pub(super) time_ms: u64,
-    last_ms: u64,
-    pub(super) parts: usize,
-}
-
 /// The file.
 #[derive(Debug)]
 pub(super) struct Store {
-    medium: Box<dyn Medium>,
+    /// `None` while the file cannot be had.
+    medium: Option<Box<dyn Medium>>,
     layout: Layout,
-    /// For the log.
     path: PathBuf,
-    /// Of the directory that is in the file; 0 if there is none.
+    /// The highest there is, of the directory or of a block; 0 if there is none.
     generation: u32,
     entries: Vec<Entry>,
     /// Whether `entries` are in the file.
@@ -65,14 +63,19 @@ pub(super) struct Store {
     write_every_ms: u64,
     /// Since the last round.
     waited_ms: u64,
+    /// Slots of the blocks that belong to a directory that cannot be read.
+    orphans: Vec<u64>,
     /// The last round failed, and the log says so.
     is_failing: bool,
+    /// The log says that a name is too long for the file.
+    is_length_told: bool,
     block: Box<[u8]>,
 }
 
 impl Store {
     /// Opens the file at `path`, begins one if there is none, and sets one aside that cannot be
-    /// used.
+    /// used. One that cannot be had now is tried again at later rounds, but for what only the
+    /// operator can mend.
     pub(super) fn open(
         path: &Path,
         series_max: usize,
@@ -82,35 +85,27 @@ impl Store {
             return Err(Error::WriteEvery(write_every));
         }
         let layout = Layout { series_max };
-        let refused = |refusal| match refusal {
-            Refusal::Locked => Error::Locked(path.to_owned()),
-            Refusal::NotAFile => Error::NotAFile(path.to_owned()),
-            Refusal::Failed(error) => Error::Failed(path.to_owned(), error),
+        let medium: Option<Box<dyn Medium>> = match opening::open(path, layout) {
+            Ok(file) => Some(Box::new(file)),
+            Err(error) if error.is_final() => return Err(error),
+            Err(error) => {
+                log::warn!("{error}; history is in memory until it can be written");
+                None
+            }
         };
-        let failed = |error| Error::Failed(path.to_owned(), error);
-        let mut file = open_locked(path).map_err(refused)?;
-        if let Some(reason) = refuse(&mut file, layout).map_err(failed)? {
-            let aside = aside(path);
-            std::fs::rename(path, &aside).map_err(failed)?;
-            log::warn!(
-                "history path={} set_aside={}: {reason}; beginning a new file",
-                path.display(),
-                aside.display()
-            );
-            file = open_locked(path).map_err(refused)?;
-        }
-        if file.metadata().map_err(failed)?.len() == 0 {
-            file.write_at(&layout.header(), 0).map_err(failed)?;
-        }
-        // What is not written yet takes no room on the disk. A file that was cut is mended.
-        file.set_len(layout.file_bytes()).map_err(failed)?;
-        Ok(Store::new(Box::new(file), path, layout, write_every))
+        Ok(Store::new(medium, path, layout, write_every))
     }
 
-    fn new(medium: Box<dyn Medium>, path: &Path, layout: Layout, write_every: Duration) -> Store {
+    fn new(
+        medium: Option<Box<dyn Medium>>,
+        path: &Path,
+        layout: Layout,
+        write_every: Duration,
+    ) -> Store {
         let write_every_ms = u64::try_from(write_every.as_millis()).unwrap_or(u64::MAX);
         let none = Entry { metric: String::new(), since: 0 };
         Store {
+            is_failing: medium.is_none(),
             medium,
             layout,
             path: path.to_owned(),
@@ -123,7 +118,8 @@ impl Store {
             write_every_ms,
             // The first minute of a run is written when it is over.
             waited_ms: write_every_ms,
-            is_failing: false,
+            orphans: Vec::new(),
+            is_length_told: false,
             block: vec![0; layout.block_bytes()].into_boxed_slice(),
         }
     }
@@ -132,35 +128,46 @@ impl Store {
     /// overlap, because the clock was set back, the one written later counts.
     pub(super) fn load(&mut self) -> io::Result<Vec<Held>> {
         self.load_directory()?;
+        let readable = self.generation;
+        let mut newest = 0;
         let mut blocks = Vec::new();
         let mut torn = 0;
         for slot in 0..BLOCKS {
             // Most of a young file is empty, and an empty block shows in its first bytes.
             let mut start = [0; 64];
-            self.medium.read_at(&mut start, self.layout.block_offset(slot))?;
+            self.read_at(&mut start, slot)?;
             if start == [0; 64] {
                 continue;
             }
-            match self.check(slot)? {
-                Some(block) => blocks.push(Held {
-                    slot,
-                    sequence: block.sequence,
-                    time_ms: block.time_ms,
-                    last_ms: block.last_ms(),
-                    parts: block.parts,
-                }),
-                None => torn += 1,
+            let Some(block) = self.check(slot)? else {
+                torn += 1;
+                continue;
+            };
+            newest = newest.max(block.sequence);
+            // Nothing that is written from now on may be taken for what is left out.
+            self.generation = self.generation.max(block.generation);
+            if block.generation > readable {
+                self.orphans.push(slot);
+                continue;
             }
+            blocks.push(Held {
+                slot,
+                sequence: block.sequence,
+                time_ms: block.time_ms,
+                last_ms: block.last_ms(),
+                parts: block.parts,
+            });
         }
-        let newest = blocks.iter().map(|block| block.sequence).max().unwrap_or(0);
-        let blocks = in_time(blocks);
         self.sequence = newest + 1;
+        self.is_directory_written = self.orphans.is_empty();
+        let blocks = in_time(blocks);
         self.is_newest_last = blocks.last().is_some_and(|block| block.sequence == newest);
         log::info!("history path={} minutes={}", self.path.display(), blocks.len());
-        if torn > 0 {
+        let skipped = torn + self.orphans.len();
+        if skipped > 0 {
             log::warn!(
-                "history path={} blocks_skipped={torn}: they are damaged or belong to a directory \
-                 that is; the rest is used",
+                "history path={} blocks_skipped={skipped}: they are damaged or belong to a \
+                 directory that is; the rest is used",
                 self.path.display()
             );
         }
@@ -170,7 +177,7 @@ impl Store {
     fn load_directory(&mut self) -> io::Result<()> {
         let mut bytes = vec![0; self.layout.directory_bytes()];
         for copy in 0..2 {
-            self.medium.read_at(&mut bytes, self.layout.directory_offset(copy))?;
+            medium(&mut self.medium)?.read_at(&mut bytes, self.layout.directory_offset(copy))?;
             let Some((generation, entries)) = self.layout.decode_directory(&bytes) else {
                 continue;
             };
@@ -184,15 +191,18 @@ impl Store {
 
     /// The block in `slot`, if it is valid.
     fn check(&mut self, slot: u64) -> io::Result<Option<Block>> {
-        self.medium.read_at(&mut self.block, self.layout.block_offset(slot))?;
-        let block = self.layout.decode_block(&self.block, slot);
-        Ok(block.filter(|block| block.generation <= self.generation))
+        medium(&mut self.medium)?.read_at(&mut self.block, self.layout.block_offset(slot))?;
+        Ok(self.layout.decode_block(&self.block, slot))
+    }
+
+    fn read_at(&mut self, bytes: &mut [u8], slot: u64) -> io::Result<()> {
+        medium(&mut self.medium)?.read_at(bytes, self.layout.block_offset(slot))
     }
 
     /// A block that was found valid, with its bytes. The lock keeps it so: its checksum, which is
     /// most of what a start takes, is not computed again.
     pub(super) fn read(&mut self, held: &Held) -> io::Result<Option<(Block, &[u8])>> {
-        self.medium.read_at(&mut self.block, self.layout.block_offset(held.slot))?;
+        medium(&mut self.medium)?.read_at(&mut self.block, self.layout.block_offset(held.slot))?;
         let block = self.layout.decode_header(&self.block, held.slot);
         let block = block.filter(|block| block.sequence == held.sequence);
         Ok(block.map(|block| (block, &self.block[..])))
@@ -208,11 +218,19 @@ impl Store {
         &self.entries
     }
 
-    /// The number `series` means `metric` from the minute on that will be row `row`.
-    pub(super) fn rename(&mut self, series: usize, metric: &str, row: u64) {
-        let since = self.sequence + row.saturating_sub(self.next_row);
-        self.entries[series] = Entry { metric: metric.to_owned(), since };
+    /// The number `series` means `metric` from the next block on. Rows that are not written yet have
+    /// nothing of what it was before.
+    pub(super) fn rename(&mut self, series: usize, metric: &str) {
+        self.entries[series] = Entry { metric: metric.to_owned(), since: self.sequence };
         self.is_directory_written = false;
+        if metric.len() > NAME_BYTES_MAX && !self.is_length_told {
+            self.is_length_told = true;
+            log::warn!(
+                "history path={} cannot keep names of more than {NAME_BYTES_MAX} bytes, such as \
+                 {metric}: a restart forgets them",
+                self.path.display()
+            );
+        }
     }
 
     /// States that every row before `row` is in the file or gone.
@@ -247,15 +265,59 @@ impl Store {
         held: std::ops::Range<u64>,
     ) -> io::Result<std::ops::Range<u64>> {
         self.waited_ms = 0;
+        self.ensure(held.start)?;
         self.next_row = self.next_row.max(held.start);
+        let medium = medium(&mut self.medium)?;
         if self.next_row < held.end && !self.is_directory_written {
+            // A directory that is newer than they are would claim them.
+            while let Some(&slot) = self.orphans.last() {
+                medium.write_at(&[0; 64], self.layout.block_offset(slot))?;
+                self.orphans.pop();
+            }
             let generation = self.generation + 1;
             let bytes = self.layout.encode_directory(generation, &self.entries);
-            self.medium.write_at(&bytes, self.layout.directory_offset(generation))?;
+            medium.write_at(&bytes, self.layout.directory_offset(generation))?;
             self.generation = generation;
             self.is_directory_written = true;
         }
         Ok(self.next_row..held.end.min(self.next_row + BLOCKS_PER_ROUND))
+    }
+
+    /// Sees to it that there is a file to write to. One that is not ours any more is begun anew,
+    /// with all rows from `first` on.
+    fn ensure(&mut self, first: u64) -> io::Result<()> {
+        if let Some(medium) = &self.medium {
+            let Some(reason) = medium.amiss(&self.path, self.layout.file_bytes()) else {
+                return Ok(());
+            };
+            log::warn!(
+                "history path={} {reason}; it is begun anew from memory",
+                self.path.display()
+            );
+            self.lose();
+        }
+        // Sentences of an error are for the log; end_round puts them there.
+        let file = opening::begin_anew(&self.path, self.layout).map_err(io::Error::other)?;
+        self.medium = Some(Box::new(file));
+        self.generation = 0;
+        self.sequence = 1;
+        self.is_newest_last = false;
+        self.next_row = first;
+        self.orphans.clear();
+        self.is_directory_written = false;
+        // A series that took the place of another has nothing of it in memory.
+        self.entries.iter_mut().for_each(|entry| entry.since = 1);
+        Ok(())
+    }
+
+    /// Lets go of the file: it cannot be read, or is not ours any more.
+    pub(super) fn lose(&mut self) {
+        self.medium = None;
+    }
+
+    /// Whether there is a file now.
+    pub(super) fn has_file(&self) -> bool {
+        self.medium.is_some()
     }
 
     /// Writes the next block: `block` with the codes of its rows, the minute's first.
@@ -275,15 +337,17 @@ impl Store {
         }
         self.layout.finish_block(&mut self.block, &block);
         let slot = (self.sequence - 1) % BLOCKS;
-        self.medium.write_at(&self.block, self.layout.block_offset(slot))?;
+        medium(&mut self.medium)?.write_at(&self.block, self.layout.block_offset(slot))?;
         self.sequence += 1;
         self.next_row += 1;
         self.is_newest_last = true;
         Ok(())
     }
 
-    /// Ends a round. The first failure is told, and the first success after it.
-    pub(super) fn end_round(&mut self, outcome: io::Result<()>) {
+    /// Ends a round and says whether it went well. The first failure is told, and the first success
+    /// after it.
+    pub(super) fn end_round(&mut self, outcome: io::Result<()>) -> bool {
+        let is_well = outcome.is_ok();
         let path = self.path.display();
         match outcome {
             Err(error) if !self.is_failing => {
@@ -296,6 +360,7 @@ impl Store {
             }
             _ => {}
         }
+        is_well
     }
 
     #[cfg(test)]
@@ -308,54 +373,21 @@ impl Store {
         self.is_failing
     }
 
-    #[cfg(test)]
+    /// The first row that is not written.
     pub(super) fn next_row(&self) -> u64 {
         self.next_row
     }
 
     /// Bytes of the buffers.
     pub(super) fn bytes(&self) -> usize {
-        let entry = size_of::<Entry>() + format::NAME_BYTES_MAX;
+        let entry = size_of::<Entry>() + NAME_BYTES_MAX;
         self.block.len() + self.layout.directory_bytes() + self.layout.series_max * entry
     }
 }
 
-/// Why the file is not one that can be used; an empty one can.
-fn refuse(file: &mut std::fs::File, layout: Layout) -> io::Result<Option<String>> {
-    if file.metadata()?.len() == 0 {
-        return Ok(None);
-    }
-    let mut page = [0; PAGE_BYTES];
-    match file.read_at(&mut page, 0) {
-        Ok(()) => Ok(layout.refuse(&page)),
-        Err(error) => Ok(Some(format!("it cannot be read: {error}"))),
-    }
-}
-
-fn aside(path: &Path) -> PathBuf {
-    let mut aside = path.as_os_str().to_owned();
-    aside.push(".broken");
-    PathBuf::from(aside)
-}
-
-/// The blocks by time; of two that overlap the one written later.
-fn in_time(mut blocks: Vec<Held>) -> Vec<Held> {
-    blocks.sort_by_key(|block| (block.time_ms, block.sequence));
-    let mut kept: Vec<Held> = Vec::with_capacity(blocks.len());
-    for block in blocks {
-        let mut is_kept = true;
-        while let Some(last) = kept.last().filter(|last| last.last_ms >= block.time_ms) {
-            if last.sequence > block.sequence {
-                is_kept = false;
-                break;
-            }
-            kept.pop();
-        }
-        if is_kept {
-            kept.push(block);
-        }
-    }
-    kept
+/// The file, if it can be had; a function of the field, so that the others can be used beside it.
+fn medium(medium: &mut Option<Box<dyn Medium>>) -> io::Result<&mut Box<dyn Medium>> {
+    medium.as_mut().ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
 #[cfg(test)]

@@ -385,6 +385,72 @@ fn the_directory_that_is_older_than_a_block_says_nothing_of_it() {
     assert_eq!(samples(&Run::over(&image, START_MS).history), 120);
 }
 
+#[test]
+fn what_a_lost_directory_named_is_never_shown_under_another_name() {
+    let image = Image::default();
+    let mut run = Run::over(&image, START_MS);
+    run.run(130);
+    image.take_writes();
+    Network::at(&mut run.snapshot.networks, 0, "eth0").rx_bytes_per_s = Some(5.0);
+    run.run(300);
+    let (offset, bytes) = image.take_writes().swap_remove(0);
+    assert_eq!(bytes.len(), 8192);
+    image.put(offset + 100, &[0xff]);
+    let mut run = Run::over(&image, START_MS + 600_000);
+    assert_eq!(samples(&run.history), 120);
+    Network::at(&mut run.snapshot.networks, 0, "wlan0").rx_bytes_per_s = Some(9.0);
+    run.run(70);
+    run.stop();
+    let run = Run::over(&image, START_MS + 700_000);
+    let others = points(&run.history, "networks.wlan0.rx_bytes_per_s");
+    assert!(!others.is_empty());
+    assert!(others.iter().all(|point| point.max == 9.0), "{others:?}");
+    assert_eq!(samples(&run.history), 190);
+    assert_true(&run.points());
+}
+
+#[test]
+fn a_clock_that_ran_ahead_for_a_minute_moves_nothing_at_the_next_start() {
+    let image = Image::default();
+    let mut run = Run::over(&image, START_MS);
+    run.run(300);
+    run.stop();
+    // It starts five hours ahead, and is set right after a minute.
+    let ahead_ms = 5 * 3_600_000;
+    let mut run = Run::over(&image, START_MS + 600_000 + ahead_ms);
+    run.run(70);
+    run.tick(1000 - ahead_ms as i64);
+    run.run(300);
+    let now_ms = run.snapshot.time_ms;
+    run.stop();
+    let mut run = Run::over(&image, now_ms);
+    run.run(1);
+    let all = run.points();
+    assert_true(&all);
+    assert_eq!(all[0].time_ms, START_MS);
+    assert_eq!(all.last().unwrap().time_ms / 10_000, now_ms / 10_000);
+}
+
+#[test]
+fn a_name_that_came_while_the_disk_was_full_for_longer_than_a_day_is_kept() {
+    let image = Image::default();
+    let every = Duration::from_secs(7);
+    let mut run = Run::every(every, &image, START_MS);
+    (0..100).for_each(|_| run.tick(7000));
+    image.set_failing(true);
+    (0..26 * 3600 / 7).for_each(|_| run.tick(7000));
+    Network::at(&mut run.snapshot.networks, 0, "eth0").rx_bytes_per_s = Some(5.0);
+    (0..3600 / 7).for_each(|_| run.tick(7000));
+    image.set_failing(false);
+    let now_ms = run.snapshot.time_ms;
+    let held = points(&run.history, "networks.eth0.rx_bytes_per_s");
+    run.stop();
+    let run = Run::every(every, &image, now_ms);
+    let kept = points(&run.history, "networks.eth0.rx_bytes_per_s");
+    assert_eq!(kept.first().map(|point| point.time_ms), held.first().map(|point| point.time_ms));
+    assert_eq!(run.history.minutes.held().end, 1440, "a clean stop writes all there is");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -487,14 +553,103 @@ fn a_file_that_is_none_of_ours_is_set_aside_and_a_new_one_begun() {
         fs::write(folder.file(), content).unwrap();
         drop(folder.open(96).unwrap());
         assert!(is_new(&folder.file()));
-        assert!(fs::read(folder.aside()).unwrap() == content, "the older one is replaced");
+        assert!(fs::read(folder.aside()).unwrap() == content);
         fs::remove_file(folder.aside()).unwrap();
         drop(folder.open(96).unwrap());
         assert!(!folder.aside().exists(), "the new one is good");
     }
-    // Another number of series is another layout.
+}
+
+/// Records minutes at a clock of its own.
+fn record(history: &mut History, from_ms: u64, seconds: u64) {
+    for second in 0..seconds {
+        let time_ms = from_ms + second * 1000;
+        let mut snapshot = Snapshot { sequence: time_ms / 1000, time_ms, ..Snapshot::default() };
+        snapshot.cpu.usage = Some(figure(time_ms));
+        history.record(&snapshot);
+    }
+}
+
+#[test]
+fn another_number_of_series_sets_aside_and_overwrites_nothing() {
+    let folder = Folder::new("history-series");
+    let mut history = folder.open(96).unwrap();
+    record(&mut history, START_MS, 300);
+    drop(history);
+    let day = fs::read(folder.file()).unwrap();
     drop(folder.open(97).unwrap());
-    assert!(is_new(&folder.aside()));
+    drop(folder.open(96).unwrap());
+    assert!(fs::read(folder.aside()).unwrap() == day, "the first is as it was");
+    assert!(folder.0.join("history.broken.1").exists());
+    // The first can be put back.
+    fs::rename(folder.aside(), folder.file()).unwrap();
+    assert_eq!(samples(&folder.open(96).unwrap()), 240);
+}
+
+#[test]
+fn what_cannot_be_set_aside_stays_and_history_is_in_memory_until_it_can() {
+    let folder = Folder::new("history-full-of-broken");
+    let asides: Vec<PathBuf> = std::iter::once(folder.aside())
+        .chain((1..10).map(|number| folder.0.join(format!("history.broken.{number}"))))
+        .collect();
+    asides.iter().for_each(|aside| fs::write(aside, "x").unwrap());
+    fs::write(folder.file(), "not history").unwrap();
+    let mut history = folder.open(96).unwrap();
+    record(&mut history, START_MS, 300);
+    assert_eq!(fs::read(folder.file()).unwrap(), b"not history");
+    assert!(asides.iter().all(|aside| fs::read(aside).unwrap() == b"x"));
+    fs::remove_file(&asides[4]).unwrap();
+    record(&mut history, START_MS + 300_000, 120);
+    assert_eq!(fs::read(&asides[4]).unwrap(), b"not history");
+    drop(history);
+    assert_eq!(samples(&folder.open(96).unwrap()), 360, "from the first minute on");
+}
+
+#[test]
+fn a_file_removed_replaced_or_cut_under_us_is_begun_anew_from_memory() {
+    let folder = Folder::new("history-lost");
+    let mut history = folder.open(96).unwrap();
+    record(&mut history, START_MS, 300);
+    fs::remove_file(folder.file()).unwrap();
+    record(&mut history, START_MS + 300_000, 300);
+    drop(history);
+    let mut history = folder.open(96).unwrap();
+    assert_eq!(samples(&history), 540);
+    assert!(!folder.aside().exists(), "there was nothing in the way");
+    let start_ms = START_MS + 600_000;
+    let cut = |bytes| fs::File::options().write(true).open(folder.file()).unwrap().set_len(bytes);
+    for (round, bytes) in [0, 4096, 100_000].into_iter().enumerate() {
+        cut(bytes).unwrap();
+        record(&mut history, start_ms + round as u64 * 120_000, 120);
+    }
+    fs::rename(folder.file(), folder.0.join("elsewhere")).unwrap();
+    fs::write(folder.file(), "another").unwrap();
+    record(&mut history, start_ms + 360_000, 120);
+    drop(history);
+    let aside = fs::read(folder.0.join("history.broken.2")).unwrap();
+    assert_eq!(aside, b"another", "after two that were cut");
+    assert_eq!(samples(&folder.open(96).unwrap()), 540 + 480 - 60);
+}
+
+#[test]
+fn only_what_the_operator_must_mend_stops_a_start() {
+    use std::io::ErrorKind::*;
+    let failed = |kind: std::io::ErrorKind| Error::Failed(PathBuf::from("h"), kind.into());
+    for (kind, is_final, hint) in [
+        (NotFound, true, "folder must exist"),
+        (PermissionDenied, true, "writable for this user"),
+        (NotADirectory, true, "folder"),
+        (StorageFull, false, "make room"),
+        (QuotaExceeded, false, "make room"),
+        (ReadOnlyFilesystem, false, "file system must be writable"),
+        (ResourceBusy, false, "disk"),
+        (Other, false, "disk"),
+    ] {
+        assert_eq!(failed(kind).is_final(), is_final, "{kind}");
+        assert!(failed(kind).to_string().contains(hint), "{kind}");
+        assert!(!Error::Unready(PathBuf::from("h"), kind.into()).is_final());
+        assert!(!Error::InTheWay(PathBuf::from("h"), kind.into()).is_final());
+    }
 }
 
 #[test]

@@ -17,8 +17,44 @@ pub enum Error {
     Locked(PathBuf),
     /// The path is a folder, a device or the like.
     NotAFile(PathBuf),
-    /// The system refused.
+    /// The system refused to open it.
     Failed(PathBuf, io::Error),
+    /// It could be opened, but not be begun or read.
+    Unready(PathBuf, io::Error),
+    /// What is at its path cannot be set aside.
+    InTheWay(PathBuf, io::Error),
+}
+
+impl Error {
+    /// Whether only the operator can mend it: not a disk that is full, busy or broken today.
+    pub(in crate::metrics::history) fn is_final(&self) -> bool {
+        match self {
+            Error::Failed(_, error) => matches!(
+                error.kind(),
+                io::ErrorKind::NotFound
+                    | io::ErrorKind::NotADirectory
+                    | io::ErrorKind::PermissionDenied
+                    | io::ErrorKind::InvalidInput
+                    | io::ErrorKind::InvalidFilename
+            ),
+            Error::Unready(..) | Error::InTheWay(..) => false,
+            Error::Series(_) | Error::WriteEvery(_) | Error::Locked(_) | Error::NotAFile(_) => true,
+        }
+    }
+}
+
+/// What can be done about it.
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound => "; its folder must exist",
+        io::ErrorKind::NotADirectory => "; what should be its folder is none",
+        io::ErrorKind::PermissionDenied => "; it and its folder must be writable for this user",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; make room on the disk",
+        io::ErrorKind::FileTooLarge => "; raise the limit on the size of files",
+        io::ErrorKind::ReadOnlyFilesystem => "; its file system must be writable",
+        io::ErrorKind::AlreadyExists => "",
+        _ => "; check the disk that it is on",
+    }
 }
 
 impl fmt::Display for Error {
@@ -46,9 +82,21 @@ impl fmt::Display for Error {
             ),
             Error::Failed(path, error) => write!(
                 formatter,
-                "the history file {} cannot be opened: {error}; its folder must exist and be \
-                 writable",
-                path.display()
+                "the history file {} cannot be opened: {error}{}",
+                path.display(),
+                remedy(error)
+            ),
+            Error::Unready(path, error) => write!(
+                formatter,
+                "the history file {} cannot be used: {error}{}",
+                path.display(),
+                remedy(error)
+            ),
+            Error::InTheWay(path, error) => write!(
+                formatter,
+                "the file {} cannot keep history and cannot be set aside: {error}{}",
+                path.display(),
+                remedy(error)
             ),
         }
     }

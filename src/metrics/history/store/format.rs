@@ -36,6 +36,9 @@ const BLOCK_HEADER_BYTES: usize = 64;
 const ENTRY_BYTES: usize = NAME_BYTES_MAX + 1 + 8;
 /// Times beyond the year 10,000 are none: sums of them need not be checked.
 const TIME_MS_MAX: u64 = 1 << 48;
+/// Generations beyond are none, so that there is always a next one: names change once a second for
+/// 68 years.
+const GENERATION_MAX: u32 = 1 << 31;
 
 /// The generic one, by one table: a start reads 6 MB with it, once.
 static CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
@@ -154,7 +157,7 @@ impl Layout {
         if bytes.len() != self.directory_bytes() || !is_sealed(bytes) {
             return None;
         }
-        let generation = u32_at(bytes, 4);
+        let generation = Some(u32_at(bytes, 4)).filter(|number| *number < GENERATION_MAX)?;
         let entries = bytes[8..].chunks_exact(ENTRY_BYTES).take(self.series_max).map(|place| {
             let name = place.get(1..1 + usize::from(place[0])).unwrap_or_default();
             let metric = std::str::from_utf8(name).unwrap_or_default().to_owned();
@@ -201,7 +204,9 @@ impl Layout {
             counts: std::array::from_fn(|row| u16_at(bytes, 48 + 2 * row)),
         };
         let is_here = block.sequence.checked_sub(1).is_some_and(|n| n % BLOCKS == slot);
-        let is_known = block.sequence < 1 << 62 && block.time_ms < TIME_MS_MAX;
+        let is_known = block.sequence < 1 << 62
+            && block.time_ms < TIME_MS_MAX
+            && block.generation < GENERATION_MAX;
         let offsets = block.offsets_ms.get(..block.parts)?;
         (is_here && is_known && offsets.is_sorted()).then_some(block)
     }

@@ -23,7 +23,7 @@ impl Image {
     /// A store over it, written once a minute.
     pub fn store(&self, series_max: usize) -> Store {
         let layout = Layout { series_max };
-        Store::new(Box::new(self.clone()), Path::new("image"), layout, WRITE_EVERY_MIN)
+        Store::new(Some(Box::new(self.clone())), Path::new("image"), layout, WRITE_EVERY_MIN)
     }
 
     /// Another one with the same bytes.
@@ -79,5 +79,9 @@ impl Medium for Image {
         self.put(offset as usize, bytes);
         self.state().writes.push((offset as usize, bytes.to_vec()));
         Ok(())
+    }
+
+    fn amiss(&self, _path: &Path, _bytes: u64) -> Option<&'static str> {
+        None
     }
 }

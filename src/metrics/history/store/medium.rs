@@ -18,6 +18,9 @@ pub(super) trait Medium: fmt::Debug + Send {
     /// # Errors
     /// Also when only some were written.
     fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()>;
+
+    /// What has happened to it, if it is not at `path` any more or has less than `bytes`.
+    fn amiss(&self, path: &Path, bytes: u64) -> Option<&'static str>;
 }
 
 impl Medium for File {
@@ -46,6 +49,14 @@ impl Medium for File {
             return Err(io::Error::new(io::ErrorKind::WriteZero, reason));
         }
         Ok(())
+    }
+
+    fn amiss(&self, path: &Path, bytes: u64) -> Option<&'static str> {
+        if is_at(self, path).is_ok_and(|is_at| !is_at) {
+            return Some("was removed or replaced");
+        }
+        let is_cut = self.metadata().is_ok_and(|own| own.len() < bytes);
+        is_cut.then_some("was cut")
     }
 }
 
