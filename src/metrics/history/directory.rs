@@ -33,6 +33,8 @@ pub(super) struct Directory {
     bindings: Vec<Binding>,
     /// When a series that is gone can make room for a figure that has none.
     room_at: Option<u64>,
+    /// The log says that there are more figures than series.
+    is_shortage_told: bool,
 }
 
 /// One series.
@@ -61,7 +63,14 @@ impl Directory {
     pub(super) fn new(series_max: usize) -> Directory {
         let mut order: Vec<usize> = (0..TOPICS.len()).collect();
         order.sort_by_key(|topic| rank(&TOPICS[*topic]));
-        Directory { series_max, order, series: Vec::new(), bindings: Vec::new(), room_at: None }
+        Directory {
+            series_max,
+            order,
+            series: Vec::new(),
+            bindings: Vec::new(),
+            room_at: None,
+            is_shortage_told: false,
+        }
     }
 
     pub(super) const fn bytes(series_max: usize) -> usize {
@@ -106,7 +115,7 @@ impl Directory {
             series.is_bound = false;
         }
         let mut taken = Vec::new();
-        let mut is_short = false;
+        let mut without = 0;
         let mut bindings = Vec::with_capacity(self.bindings.len());
         let order = std::mem::take(&mut self.order);
         // Those that have a number keep it, whoever comes before them.
@@ -127,7 +136,7 @@ impl Directory {
                     taken.push(number);
                     Some(number)
                 });
-                is_short |= found.is_none();
+                without += u32::from(found.is_none());
                 columns.extend(found.map(|number| (column, number)));
             });
             bindings.push(Binding { topic, key: key.to_owned(), columns });
@@ -136,8 +145,26 @@ impl Directory {
         self.bindings = bindings;
         let gone = self.series.iter().filter(|series| !series.is_bound);
         let room_at = gone.map(|series| series.bound_at + patience).min();
-        self.room_at = room_at.filter(|_| is_short);
+        self.room_at = room_at.filter(|_| without > 0);
+        self.tell_shortage(without);
         taken
+    }
+
+    /// Says, once, that so many figures have no series.
+    fn tell_shortage(&mut self, without: u32) {
+        if without == 0 || self.is_shortage_told {
+            return;
+        }
+        self.is_shortage_told = true;
+        log::warn!(
+            "history series={} are all taken, figures_not_kept={without}: raise [history] series",
+            self.series_max
+        );
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_shortage_told(&self) -> bool {
+        self.is_shortage_told
     }
 
     /// Visits each figure that there is and that has a series.

@@ -373,6 +373,11 @@ impl Store {
         self.is_failing
     }
 
+    #[cfg(test)]
+    pub(super) fn is_length_told(&self) -> bool {
+        self.is_length_told
+    }
+
     /// The first row that is not written.
     pub(super) fn next_row(&self) -> u64 {
         self.next_row

@@ -291,6 +291,8 @@ fn series_are_bounded_and_single_records_come_first() {
     assert!(names.contains(&"system.uptime_s"), "single records are all in");
     assert!(names.contains(&"disks.d0.utilisation"));
     assert!(!names.contains(&"disks.d2.utilisation"));
+    assert!(history.directory.is_shortage_told(), "the log says so");
+    assert!(!single.directory.is_shortage_told());
     assert_eq!(History::with_limits(SECOND, 0).series_max, 1);
     assert_eq!(History::with_limits(SECOND, usize::MAX).series_max, SERIES_LIMIT);
 }

@@ -410,6 +410,20 @@ fn what_a_lost_directory_named_is_never_shown_under_another_name() {
 }
 
 #[test]
+fn a_name_too_long_for_the_file_is_told_and_kept_in_memory() {
+    let mut run = Run::over(&Image::default(), START_MS);
+    let told = |run: &Run| run.history.store.as_ref().unwrap().is_length_told();
+    Network::at(&mut run.snapshot.networks, 0, "eth0").rx_bytes_per_s = Some(5.0);
+    run.run(1);
+    assert!(!told(&run));
+    let long = "n".repeat(60);
+    Network::at(&mut run.snapshot.networks, 0, &long).rx_bytes_per_s = Some(5.0);
+    run.run(1);
+    assert!(told(&run));
+    assert_eq!(points(&run.history, &format!("networks.{long}.rx_bytes_per_s")).len(), 1);
+}
+
+#[test]
 fn a_clock_that_ran_ahead_for_a_minute_moves_nothing_at_the_next_start() {
     let image = Image::default();
     let mut run = Run::over(&image, START_MS);
