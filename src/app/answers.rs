@@ -20,6 +20,10 @@ use crate::engine::handler::{Answer, Context};
 use crate::engine::net::Peer;
 use crate::metrics::processes::Question;
 
+/// Points of each series in an answer that would be too long with all, then half of that, and so
+/// on: a day of minutes, or of whole multiples of them.
+const HISTORY_POINTS_MAX: usize = 1440;
+
 impl App {
     /// Answers a request, or lets it become a WebSocket.
     pub(super) fn answer(
@@ -85,23 +89,21 @@ impl App {
     }
 
     fn history(&self, query: &HistoryQuery, context: &Context<'_>) -> Response {
-        let history = self.metrics.history();
-        let mut found = Vec::with_capacity(query.metrics.len());
-        for metric in &query.metrics {
-            match history.query(metric, query.since_ms, query.until_ms, query.points) {
-                Some(series) => found.push(series),
-                None => {
-                    let shown: String = metric.escape_debug().take(100).collect();
-                    let reason = format!("there is no history of \"{shown}\"");
-                    return Response::text(404, &reason);
-                }
+        let bytes_max = context.limits().reply_bytes_max;
+        let mut frame = match self.encode_history(query, query.points) {
+            Ok(frame) => frame,
+            Err(refusal) => return refusal,
+        };
+        let mut points = HISTORY_POINTS_MAX;
+        // Who does not say how many points gets as many as fit.
+        while frame.len() > bytes_max && query.points.is_none() && points > 0 {
+            match self.encode_history(query, Some(points)) {
+                Ok(fewer) => frame = fewer,
+                Err(refusal) => return refusal,
             }
+            points /= 2;
         }
-        let frame = Frame::new(Kind::Plain, |out| match query.csv {
-            true => found.iter().for_each(|series| series.write_csv(out)),
-            false => write_json(&found, out),
-        });
-        if frame.len() > context.limits().reply_bytes_max {
+        if frame.len() > bytes_max {
             return Response::text(400, "too much at a time: ask for fewer metrics or points");
         }
         if query.csv {
@@ -111,6 +113,27 @@ impl App {
                 .with_body("text/csv; charset=utf-8", frame);
         }
         json(frame)
+    }
+
+    /// The series that are asked for, at most `points` of each, or why not.
+    fn encode_history(
+        &self,
+        query: &HistoryQuery,
+        points: Option<usize>,
+    ) -> Result<Frame, Response> {
+        let history = self.metrics.history();
+        let mut found = Vec::with_capacity(query.metrics.len());
+        for metric in &query.metrics {
+            let series = history.query(metric, query.since_ms, query.until_ms, points);
+            found.push(series.ok_or_else(|| {
+                let shown: String = metric.escape_debug().take(100).collect();
+                Response::text(404, &format!("there is no history of \"{shown}\""))
+            })?);
+        }
+        Ok(Frame::new(Kind::Plain, |out| match query.csv {
+            true => found.iter().for_each(|series| series.write_csv(out)),
+            false => write_json(&found, out),
+        }))
     }
 }
 

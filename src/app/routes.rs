@@ -5,7 +5,9 @@ use crate::engine::connection::head::Request;
 use crate::engine::connection::response::Response;
 use crate::metrics::processes::Question;
 
-/// Metrics that one history request may name. Eight whole series are about 200 KB.
+/// Metrics that one history request may name: with more, each would have few points. A whole series
+/// of percents is some 56 KB as JSON, one of bytes more than twice that: where all together do not
+/// fit an answer, they come with fewer points.
 const HISTORY_METRICS_MAX: usize = 8;
 
 /// What a request asks for.
