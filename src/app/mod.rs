@@ -138,6 +138,7 @@ impl App {
         }
         let now = context.instant().since_origin();
         if !self.metrics.is_due(now, !self.hub.is_empty()) {
+            self.metrics.pass(unix_ms(context.wall()), self.sequence);
             return;
         }
         self.sample(context, now);

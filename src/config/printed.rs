@@ -75,7 +75,8 @@ Port 0 takes a free one. [--listen, VITALD_LISTEN]";
 const INTERVAL: &str = "\
 How often the host is sampled: \"100ms\" to \"1h\". [--interval, VITALD_INTERVAL]";
 const SAMPLE_WHEN_IDLE: &str = "\
-How often while nobody watches: from the interval to \"1h\". Left out, the interval always.";
+How often while nobody watches: from the interval to \"1h\". Left out, the interval always.
+In history each figure then stands until the next sample.";
 const MAX_CONNECTIONS: &str = "\
 Connections of every kind at a time: 1 to 1000000. [--max-connections]";
 const LOG_LEVEL: &str = "\
@@ -90,9 +91,11 @@ Origins of foreign pages that may open a WebSocket, such as \"https://example.or
 [--allow-origin]";
 const SERIES: &str = "\
 Series that are remembered at most: 1 to 1024. A small host has 40 figures and 5 to 8 a disk,
-file system or interface.";
+file system or interface. A file for another number is set aside, and a new one begun.";
 const HISTORY_PATH: &str = "\
-The file that keeps the history across restarts, an absolute path. Left out, a restart forgets.";
+The file that keeps the history across restarts, an absolute path. Left out, a restart forgets.
+What is there and cannot be used is renamed, \".broken\" and up to \".broken.9\" added to its name,
+and none of those is overwritten. While it cannot be written, history goes on in memory.";
 const WRITE_EVERY: &str = "\
 How often that file is written: \"1m\" to \"1h\".";
 const COMMANDS: &str = "\

@@ -10,7 +10,8 @@
 //! bounded by its rows: after a pause it holds what is older than its span.
 //!
 //! Gaps stay gaps. Single samples stand one step apart: a tick that was missed is a row without
-//! values. Above, what had no sample has no row, and a series without a value no point. Wall time
+//! values. One that was not to be sampled, because nobody watches, is a row with the figures that
+//! stood then: those of the sample before. Above, what had no sample has no row, and a series without a value no point. Wall time
 //! labels rows and never decides where one goes backwards: when the clock is set back the new time
 //! is taken for right and older rows move with it, in every tier; when it jumps forward there is a
 //! gap, as if the host had slept.
@@ -170,7 +171,13 @@ impl History {
 
     /// Keeps the figures of `snapshot` as the next sample, and writes to the file what is due.
     pub fn record(&mut self, snapshot: &Snapshot) {
-        let time_ms = self.place(snapshot);
+        self.record_at(snapshot, snapshot.time_ms, snapshot.sequence);
+    }
+
+    /// The same for the tick of another time and number, at which no sample was to be taken: the
+    /// figures of `snapshot` stand until the next one.
+    pub fn record_at(&mut self, snapshot: &Snapshot, time_ms: u64, sequence: u64) {
+        let time_ms = self.place(time_ms, sequence);
         self.close_before(time_ms);
         self.samples.push(time_ms, 1);
         self.open_ten.begin_sample(time_ms);
@@ -224,15 +231,15 @@ impl History {
         Some(Series::new(self, self.directory.find(metric)?, since_ms, until_ms, points))
     }
 
-    /// The label of the row that `snapshot` will be; rows for the ticks missed before it are made.
-    fn place(&mut self, snapshot: &Snapshot) -> u64 {
-        let mut time_ms = snapshot.time_ms.min(TIME_MS_MAX);
-        let sequence = std::mem::replace(&mut self.sequence, snapshot.sequence);
+    /// The label of the row of this tick; rows for those missed before it are made.
+    fn place(&mut self, time_ms: u64, sequence: u64) -> u64 {
+        let mut time_ms = time_ms.min(TIME_MS_MAX);
+        let last = std::mem::replace(&mut self.sequence, sequence);
         let Some(newest_ms) = self.samples.newest_ms() else {
             return self.place_after_restored(time_ms);
         };
         // A sequence that starts again is just the next row.
-        let ticks = snapshot.sequence.checked_sub(sequence).unwrap_or(1).max(1);
+        let ticks = sequence.checked_sub(last).unwrap_or(1).max(1);
         if time_ms <= newest_ms {
             // The wall clock was set back. The new time is taken for the right one, and older
             // rows move with it: ages stay right and times keep rising.

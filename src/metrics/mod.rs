@@ -113,6 +113,17 @@ impl MetricsService {
         self.history.record(&self.snapshot);
     }
 
+    /// One base tick at which no sample is due: in history the newest one stands for it. Not after a
+    /// sleep of the host, in which it has gone out of date.
+    pub fn pass(&mut self, wall_ms: u64, sequence: u64) {
+        let age_ms = wall_ms.abs_diff(self.snapshot.time_ms);
+        let is_valid =
+            self.idle_interval.is_some_and(|idle| u128::from(age_ms) <= idle.as_millis());
+        if is_valid {
+            self.history.record_at(&self.snapshot, wall_ms, sequence);
+        }
+    }
+
     /// Whether to sample at this base tick: each time, unless nobody watches and samples are then
     /// to be taken less often.
     pub fn is_due(&self, now: Duration, is_watched: bool) -> bool {
@@ -308,6 +319,24 @@ mod tests {
             })
             .collect();
         assert_eq!(due, [11, 21, 31]);
+    }
+
+    #[test]
+    fn a_tick_that_was_not_to_be_sampled_keeps_the_figures_and_a_missed_one_is_a_gap() {
+        let mut service = counting();
+        service.sample_when_idle(Some(SECOND * 3));
+        service.tick(SECOND, 1000, 1, |_| {});
+        service.pass(2000, 2);
+        service.pass(3000, 3);
+        service.tick(SECOND * 4, 4000, 4, |_| {});
+        // The tick with number 5 was missed.
+        service.pass(6000, 6);
+        // The host has slept for an hour.
+        service.pass(3_607_000, 7);
+        let recent = serde_json::to_value(service.history().recent("load.one").unwrap()).unwrap();
+        assert_eq!(recent["values"], serde_json::json!([1, 1, 1, 2, null, 2]));
+        let day = service.history().query("load.one", Some(0), None, None).unwrap();
+        assert_eq!(day.points().count(), 5);
     }
 
     #[test]
