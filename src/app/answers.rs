@@ -20,8 +20,8 @@ use crate::engine::handler::{Answer, Context};
 use crate::engine::net::Peer;
 use crate::metrics::processes::Question;
 
-/// Points of each series in an answer that would be too long with all, then half of that, and so
-/// on: a day of minutes, or of whole multiples of them.
+/// Points of each series where all would be too long an answer: a day of minutes. Then half of that,
+/// and so on.
 const HISTORY_POINTS_MAX: usize = 1440;
 
 impl App {
