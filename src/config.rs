@@ -120,7 +120,8 @@ pub fn parse_level(text: &str) -> Result<log::LevelFilter, String> {
 pub enum CommandLines {
     /// Everybody who may connect.
     Always,
-    /// Viewers that have shown a token, and the peers of a Unix socket.
+    /// Viewers that have shown a token. There are no tokens yet, and so nobody. A peer of a Unix
+    /// socket is not one of them: it may be a reverse proxy, which comes for anybody.
     Authenticated,
     /// Nobody: names alone.
     Never,

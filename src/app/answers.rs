@@ -53,7 +53,7 @@ impl App {
             Ok(Route::Alerts) => Answer::Respond(self.alarm.answer(context)),
             Ok(Route::Connections) => Answer::Respond(connections::answer(context)),
             Ok(Route::Processes(question)) => {
-                let with_commands = may_see_commands(self.commands, peer);
+                let with_commands = may_see_commands(self.commands);
                 self.processes.answer(context, handle, Question { with_commands, ..question })
             }
             Ok(Route::Exposition) => Answer::Respond(self.exposition(context, request)),
@@ -142,13 +142,12 @@ pub(super) fn json(body: Frame) -> Response {
     Response::new(200).with("Cache-Control", "no-store").with_body("application/json", body)
 }
 
-/// Whether a peer may see command lines, which can hold secrets. One on a Unix socket has passed the
-/// file's permissions.
-fn may_see_commands(commands: CommandLines, peer: Peer) -> bool {
+/// Whether a viewer may see command lines, which can hold secrets. Nobody can show a token yet. A
+/// Unix socket does not say who is there: it is where reverse proxies come from, for anybody.
+fn may_see_commands(commands: CommandLines) -> bool {
     match commands {
         CommandLines::Always => true,
-        CommandLines::Authenticated => peer == Peer::Unix,
-        CommandLines::Never => false,
+        CommandLines::Authenticated | CommandLines::Never => false,
     }
 }
 

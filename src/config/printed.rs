@@ -100,7 +100,8 @@ const WRITE_EVERY: &str = "\
 How often that file is written: \"1m\" to \"1h\".";
 const COMMANDS: &str = "\
 Who is shown the command lines of processes, which can hold secrets: \"always\" everybody,
-\"authenticated\" those who have shown a token or come by a Unix socket, \"never\" nobody.";
+\"authenticated\" those who have shown a token, \"never\" nobody. There are no tokens yet, so until
+then \"authenticated\" shows them to nobody, not over a Unix socket either.";
 const ALERTS: &str = "\
 Alerts. The first five are built in: one of their names changes what is said of it, and it is
 off when enabled is false. Another name makes an alert of its own, at most 64 in all.
