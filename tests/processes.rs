@@ -237,6 +237,23 @@ fn who_asks_for_less_takes_nothing_from_who_asks_for_more() {
 }
 
 #[test]
+fn who_asked_for_more_and_went_is_forgotten_while_others_go_on() {
+    let mut host = Host::new();
+    host.ask("/api/v1/processes?limit=100");
+    let rows = |host: &Host| host.log.lock().unwrap().wanted.last().unwrap().rows(Order::Cpu);
+    for second in 0..30 {
+        host.ask("/api/v1/processes?limit=7");
+        host.run_for(1000);
+        // It is kept for as long as anybody who asks; two windows are enough.
+        match second {
+            ..=8 => assert_eq!(rows(&host), 100, "{second}"),
+            22.. => assert_eq!(rows(&host), 7, "{second}"),
+            _ => {}
+        }
+    }
+}
+
+#[test]
 fn a_table_that_nobody_asks_for_is_given_back() {
     let mut host = Host::new();
     host.ask(CPU);

@@ -61,7 +61,7 @@ const NEXT_TURN: Duration = Duration::from_nanos(1);
 pub struct Processes {
     source: Box<dyn ProcessSource + Send>,
     every: Duration,
-    /// Who watches: for each order, the most rows that were asked for, and until when.
+    /// Who watches, for each order.
     watches: [Option<Watch>; ORDERS.len()],
     waiting: Vec<Waiting>,
     /// What comes next, and the task that brings it.
@@ -72,10 +72,37 @@ pub struct Processes {
     began: Tick,
 }
 
+/// Who watches an order. What they ask is kept for a window of [`WATCHED_FOR`] and for the next one,
+/// so that who asked for much goes with it, however long others go on.
 #[derive(Clone, Copy, Debug)]
 struct Watch {
-    question: Question,
+    /// When the window began, and what has been asked in it.
+    since: Tick,
+    asked: Question,
+    /// What was asked in the window before.
+    before: Option<Question>,
     until: Tick,
+}
+
+impl Watch {
+    /// What one who asks leaves of what was kept.
+    fn renewed(kept: Option<Watch>, question: Question, now: Tick) -> Watch {
+        let until = now + WATCHED_FOR;
+        match kept.filter(|watch| watch.until > now) {
+            None => Watch { since: now, asked: question, before: None, until },
+            Some(watch) if now < watch.since + WATCHED_FOR => {
+                Watch { asked: watch.asked.and(question), until, ..watch }
+            }
+            Some(watch) => Watch { since: now, asked: question, before: Some(watch.asked), until },
+        }
+    }
+
+    /// What is still wanted.
+    fn questions(&self, now: Tick) -> impl Iterator<Item = Question> {
+        let asked = Some(self.asked).filter(|_| now < self.until);
+        let before = self.before.filter(|_| now < self.since + WATCHED_FOR);
+        asked.into_iter().chain(before)
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -146,12 +173,7 @@ impl Processes {
     pub fn watch(&mut self, context: &mut Context<'_>, question: Question) -> bool {
         let now = context.now();
         let watch = &mut self.watches[question.order as usize];
-        let mut kept = question;
-        if let Some(Watch { question: before, .. }) = watch.filter(|watch| watch.until > now) {
-            kept.limit = kept.limit.max(before.limit);
-            kept.with_commands |= before.with_commands;
-        }
-        *watch = Some(Watch { question: kept, until: now + WATCHED_FOR });
+        *watch = Some(Watch::renewed(*watch, question, now));
         match self.phase {
             Phase::Idle => self.schedule(context, Phase::Resting, NEXT_TURN),
             // Who waits for an order that was not asked for need not wait for the usual time.
@@ -204,8 +226,8 @@ impl Processes {
         let now = context.now();
         self.waiting.retain(|waiting| context.awaits(waiting.handle));
         let mut wanted = Wanted::default();
-        let watched = self.watches.iter().flatten().filter(|watch| watch.until > now);
-        watched.map(|watch| watch.question).for_each(|question| wanted.add(question));
+        let watched = self.watches.iter().flatten().flat_map(|watch| watch.questions(now));
+        watched.for_each(|question| wanted.add(question));
         self.waiting.iter().for_each(|waiting| wanted.add(waiting.question));
         if wanted == Wanted::default() {
             return self.release();

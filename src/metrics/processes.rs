@@ -69,6 +69,18 @@ pub struct Question {
     pub with_commands: bool,
 }
 
+impl Question {
+    /// What answers both, which ask for the same order.
+    #[must_use]
+    pub fn and(self, other: Question) -> Question {
+        Question {
+            order: self.order,
+            limit: self.limit.max(other.limit),
+            with_commands: self.with_commands || other.with_commands,
+        }
+    }
+}
+
 /// What all who watch ask of a scan together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
