@@ -15,6 +15,8 @@ mod heap;
 mod wire;
 
 use std::io::{self, IoSlice};
+#[cfg(target_os = "linux")]
+use std::os::unix::fs::symlink;
 use std::time::Duration;
 
 use frames::{BINARY, PING, TEXT, UPGRADE, client_frame};
@@ -33,6 +35,12 @@ use vitald::engine::ledger::Resource;
 use vitald::engine::limits::{EVENTS_MAX, Limits};
 use vitald::engine::net::{Event, Net, Peer, Stream};
 use vitald::engine::tasks::Owner;
+#[cfg(target_os = "linux")]
+use vitald::metrics::{
+    processes::{ORDERS, Order, PROCESSES_MAX, Question, ROWS_MAX, Wanted},
+    source::linux::processes::Processes,
+    source::processes::{ProcessSource, Progress},
+};
 use wire::{Wire, WireStream};
 
 #[global_allocator]
@@ -421,4 +429,71 @@ fn what_a_message_can_ask_for_takes_no_more_than_is_counted_for_it() {
     // The other half is for what is made of it.
     let counted = 32 * MESSAGE_BYTES_MAX as i64 / 2;
     assert!((counted / 3..=counted).contains(&taken_most), "{taken_most} of {counted}");
+}
+
+/// As many processes as are taken in, of which another hundred ranks by each order, with texts as
+/// long as they are kept. Most are links to one, for a directory of each would take too long.
+#[cfg(target_os = "linux")]
+fn crowded_host(root: &std::path::Path) {
+    let proc = root.join("proc");
+    let kinds = ["idle", "cpu", "memory", "io"];
+    for kind in kinds {
+        std::fs::create_dir_all(root.join(kind)).expect("there is room");
+        std::fs::write(root.join(kind).join("cmdline"), [b'x'; 500]).expect("there is room");
+    }
+    std::fs::create_dir_all(&proc).expect("there is room");
+    for pid in 1..=PROCESSES_MAX {
+        let kind = kinds.get(1 + (pid - 1) / ROWS_MAX).unwrap_or(&kinds[0]);
+        symlink(root.join(kind), proc.join(pid.to_string())).expect("there is room");
+    }
+    std::fs::create_dir_all(root.join("etc")).expect("there is room");
+    let uid = rustix::process::getuid().as_raw();
+    let line = |uid: u32| format!("{}:x:{uid}:0\n", "u".repeat(40));
+    let users: String = std::iter::once(uid).chain(100_000..108_000).map(line).collect();
+    std::fs::write(root.join("etc/passwd"), users).expect("there is room");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_process_table_of_a_crowded_host_stays_below_its_ceiling_and_comes_near_it() {
+    let root = std::env::temp_dir().join(format!("vitald-crowded-{}", std::process::id()));
+    crowded_host(&root);
+    let mut wanted = Wanted::default();
+    for order in ORDERS {
+        wanted.add(Question { order, limit: ROWS_MAX, with_commands: true });
+    }
+    let before = heap::restart_peak();
+    let mut processes = Processes::at(&root);
+    let mut ceiling = 0;
+    for second in 1..=4_u64 {
+        uncounted(|| {
+            for (kind, ticks, pages, bytes) in [
+                ("idle", 0, 1, 0),
+                ("cpu", second, 1, 0),
+                ("memory", 0, 2, 0),
+                ("io", 0, 1, second),
+            ] {
+                let name = "n".repeat(63);
+                let stat = format!(
+                    "1 ({name}) S 1 1 1 0 -1 0 1 0 0 0 {ticks} 0 0 0 20 0 3 0 5 99 {pages} 1844"
+                );
+                let io = format!("read_bytes: {bytes}\nwrite_bytes: 1\n");
+                std::fs::write(root.join(kind).join("stat"), stat).expect("there is room");
+                std::fs::write(root.join(kind).join("io"), io).expect("there is room");
+            }
+        });
+        let now = Duration::from_secs(second);
+        processes.begin(now, 1000 * second, wanted);
+        while processes.step(now, 16) == Progress::Pending {}
+        ceiling = processes.memory_ceiling() as i64;
+    }
+    let peak = heap::peak_bytes() - before;
+    let table = processes.table().expect("there have been four scans");
+    assert_eq!((table.total, table.rows().len()), (PROCESSES_MAX, ORDERS.len() * ROWS_MAX));
+    assert_eq!(table.ranked(Order::Io).next().expect("it has rows").command.len(), 256);
+    assert!(peak <= ceiling, "{peak} {ceiling}");
+    assert!(peak > ceiling / 2, "the ceiling is {ceiling}, the peak {peak}");
+    drop(processes);
+    assert_eq!(heap::live_bytes(), before);
+    std::fs::remove_dir_all(&root).expect("it is there");
 }

@@ -56,8 +56,6 @@ struct Scan {
     /// Of the scan under way, and of the one before if that was complete.
     counters: Counters,
     before: Option<Counters>,
-    /// Memory for the next scan's counters.
-    spare: Option<Counters>,
     /// Processes that are listed and not yet read, the next one last.
     listed: Vec<u32>,
     rankings: [Ranking<Seen>; ORDERS.len()],
@@ -152,7 +150,9 @@ impl ProcessSource for Processes {
         let rows_max = ORDERS.len() * ROWS_MAX;
         let ranking = 2 * ROWS_MAX * (size_of::<Seen>() + size_of::<Key>());
         size_of::<Scan>()
+            // This scan's and the one before's. A list that grows is for a moment there twice.
             + 2 * PROCESSES_MAX * counters::BYTES_MAX
+            + PROCESSES_MAX / 2 * counters::BYTES_MAX
             + 2 * 2 * rows_max * row
             + 2 * rows_max * size_of::<(Origin, Asked)>()
             + ORDERS.len() * ranking
@@ -177,7 +177,6 @@ impl Scan {
             boot_ms: None,
             counters: Counters::default(),
             before: None,
-            spare: None,
             listed: Vec::with_capacity(LISTED_MAX),
             rankings: Default::default(),
             running: 0,
@@ -379,8 +378,9 @@ impl Scan {
             std::mem::swap(&mut self.making, &mut self.table);
             self.has_table = true;
         }
-        let next = self.spare.take().unwrap_or_default();
-        self.spare = self.before.replace(std::mem::replace(&mut self.counters, next));
+        // The next scan has the memory of the one before.
+        let complete = std::mem::take(&mut self.counters);
+        self.counters = self.before.replace(complete).unwrap_or_default();
     }
 }
 
