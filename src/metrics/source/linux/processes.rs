@@ -19,10 +19,11 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::time::{ClockId, clock_gettime};
+
 use self::counters::{Counters, Origin};
 use self::files::{Files, LISTED_MAX};
 use self::seen::Seen;
-use super::text;
 use crate::metrics::processes::ranking::{Key, Ranking};
 use crate::metrics::processes::{
     COMMAND_BYTES_MAX, NAME_BYTES_MAX, ORDERS, Order, PROCESSES_MAX, ROWS_MAX, Row, Table, Wanted,
@@ -39,6 +40,10 @@ const _: () = assert!(FILES_PER_ROW <= FILES_PER_STEP_MIN);
 /// Reads the processes of a Linux host.
 pub struct Processes {
     root: PathBuf,
+    /// Time since boot. Not that of /proc/uptime, which in a container of LXC is the container's
+    /// (lxcfs), while the kernel tells starts by this clock; in a time namespace both are shifted
+    /// (timens_add_boottime_ns in include/linux/time_namespace.h).
+    uptime: fn() -> Option<Duration>,
     /// What is held while somebody watches.
     scan: Option<Box<Scan>>,
     /// That they cannot be listed is said once.
@@ -105,13 +110,18 @@ impl Processes {
 
     /// The host whose /proc and /etc/passwd are under `root`.
     pub fn at(root: &Path) -> Processes {
-        Processes { root: root.to_owned(), scan: None, was_logged: false }
+        Processes { root: root.to_owned(), uptime, scan: None, was_logged: false }
     }
 
     /// Files opened, and looked at, since the first scan: none when nothing is held.
     pub fn files_opened(&self) -> u64 {
         self.scan.as_ref().map_or(0, |scan| scan.files.opened)
     }
+}
+
+/// Time since boot, by the kernel's clock.
+fn uptime() -> Option<Duration> {
+    Duration::try_from(clock_gettime(ClockId::Boottime)).ok()
 }
 
 impl Default for Processes {
@@ -123,7 +133,7 @@ impl Default for Processes {
 impl ProcessSource for Processes {
     fn begin(&mut self, now: Duration, wall_ms: u64, wanted: Wanted) {
         let scan = self.scan.get_or_insert_with(|| Box::new(Scan::new(&self.root)));
-        scan.begin(now, wall_ms, wanted);
+        scan.begin(now, wall_ms, wanted, (self.uptime)());
     }
 
     fn step(&mut self, now: Duration, files: usize) -> Progress {
@@ -188,14 +198,18 @@ impl Scan {
         }
     }
 
-    fn begin(&mut self, now: Duration, wall_ms: u64, wanted: Wanted) {
+    fn begin(&mut self, now: Duration, wall_ms: u64, wanted: Wanted, uptime: Option<Duration>) {
         self.wanted = wanted;
         self.making.clear();
         self.making.time_ms = wall_ms;
         self.listed.clear();
         self.origins.clear();
         self.running = 0;
-        self.counters.restart(now, None);
+        self.counters.restart(now, uptime, self.units.ticks_per_s);
+        if self.boot_ms.is_none() {
+            let boot_ms = |uptime: Duration| wall_ms.saturating_sub(uptime.as_millis() as u64);
+            self.boot_ms = uptime.map(boot_ms);
+        }
         self.phase = Phase::Beginning;
     }
 
@@ -215,16 +229,6 @@ impl Scan {
             return Progress::Failed;
         }
         self.users.refresh();
-        let ticks_per_s = self.units.ticks_per_s;
-        let uptime = self.files.read_at(b"uptime");
-        let uptime_s = uptime.and_then(|bytes| text::words(bytes).next().and_then(text::decimal));
-        self.counters.uptime_ticks =
-            uptime_s.map(|uptime_s| (uptime_s * ticks_per_s as f64) as u64);
-        if self.boot_ms.is_none() {
-            let wall_ms = self.making.time_ms;
-            self.boot_ms =
-                uptime_s.map(|uptime_s| wall_ms.saturating_sub((uptime_s * 1000.0) as u64));
-        }
         let reads_all = self.before.is_none() || self.wanted.rows(Order::Io) > 0;
         self.counters.has_all_traffic = reads_all;
         self.making.covers = self.wanted;
@@ -300,12 +304,13 @@ impl Scan {
     /// Makes rows of those that rank. In the first scan nobody does.
     fn rank(&mut self, now: Duration) -> Progress {
         let (making, origins) = (&mut self.making, &mut self.origins);
-        let boot_ms = self.boot_ms;
+        let (boot_ms, counters) = (self.boot_ms, &self.counters);
         let ms_per_tick = 1000.0 / self.units.ticks_per_s as f64;
         for (ranking, order) in self.rankings.iter_mut().zip(ORDERS) {
             ranking.take(|seen| {
                 making.push(order, seen.origin.pid, |row| {
                     let start_ms = (seen.origin.start as f64 * ms_per_tick) as u64;
+                    let boot_ms = boot_ms.filter(|_| counters.is_start(seen.origin));
                     row.started_ms = boot_ms.map(|boot_ms| boot_ms.saturating_add(start_ms));
                     seen.fill(row);
                     origins.push((seen.origin, Asked::of(&seen)));

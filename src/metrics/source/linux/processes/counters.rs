@@ -32,13 +32,18 @@ struct Traffic {
 /// Bytes that the counters of one process take at most.
 pub const BYTES_MAX: usize = size_of::<Time>() + size_of::<Traffic>();
 
+/// How far ahead of its reading a start may be: the clocks are not read at the same moment, and a
+/// step in between may last.
+const START_AHEAD_MAX: Duration = Duration::from_secs(1);
+
 /// The counters of one scan.
 #[derive(Debug, Default)]
 pub struct Counters {
     /// When it began.
     pub began: Duration,
-    /// The same in clock ticks since boot, as processes' starts are; `None` if not known.
-    pub uptime_ticks: Option<u64>,
+    /// The same since boot, as processes' starts are; `None` if not known.
+    uptime: Option<Duration>,
+    ticks_per_s: u64,
     /// Whether traffic was read for every process.
     pub has_all_traffic: bool,
     times: Vec<Time>,
@@ -54,10 +59,23 @@ pub struct Growth<T> {
 
 impl Counters {
     /// Begins anew and keeps the memory.
-    pub fn restart(&mut self, began: Duration, uptime_ticks: Option<u64>) {
+    pub fn restart(&mut self, began: Duration, uptime: Option<Duration>, ticks_per_s: u64) {
         self.times.clear();
         self.traffic.clear();
-        (self.began, self.uptime_ticks, self.has_all_traffic) = (began, uptime_ticks, false);
+        (self.began, self.has_all_traffic) = (began, false);
+        (self.uptime, self.ticks_per_s) = (uptime, ticks_per_s);
+    }
+
+    /// Whether a process can have started when it says. One that starts in the future tells time
+    /// by a clock that is not ours.
+    pub fn is_start(&self, origin: Origin) -> bool {
+        let passed = Duration::from_micros(origin.offset_us.into()) + START_AHEAD_MAX;
+        self.uptime.is_some_and(|uptime| origin.start <= self.ticks(uptime + passed))
+    }
+
+    fn ticks(&self, duration: Duration) -> u64 {
+        let ticks = duration.as_nanos() * u128::from(self.ticks_per_s) / 1_000_000_000;
+        u64::try_from(ticks).unwrap_or(u64::MAX)
     }
 
     /// Processes counted so far.
@@ -123,9 +141,12 @@ impl Counters {
     /// Whoever started after this scan began has counted everything since; the time is that of the
     /// whole interval, as for the others.
     fn since_start<T>(&self, by: T, origin: Origin, began: Duration) -> Option<Growth<T>> {
-        let is_new = self.uptime_ticks.is_some_and(|uptime| origin.start >= uptime);
-        let elapsed_s = self.elapsed_s(None, origin, began).filter(|_| is_new)?;
-        Some(Growth { by, elapsed_s })
+        let uptime = self.uptime?;
+        let elapsed_s = self.elapsed_s(None, origin, began)?;
+        let elapsed = Duration::try_from_secs_f64(elapsed_s).ok()?;
+        let latest = self.ticks(uptime.saturating_add(elapsed).saturating_add(START_AHEAD_MAX));
+        let is_new = (self.ticks(uptime)..=latest).contains(&origin.start);
+        is_new.then_some(Growth { by, elapsed_s })
     }
 
     fn elapsed_s(&self, before: Option<Origin>, after: Origin, began: Duration) -> Option<f64> {

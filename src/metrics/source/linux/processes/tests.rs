@@ -25,12 +25,18 @@ impl Host {
         let _ = fs::remove_dir_all(&host.0);
         fs::create_dir_all(host.0.join("proc")).unwrap();
         fs::create_dir_all(host.0.join("etc")).unwrap();
-        host.write("proc/uptime", b"1000.00 1.00\n");
+        // That of a container which has just been started.
+        host.write("proc/uptime", b"3.00 1.00\n");
         // What /proc has beside processes.
         for name in ["self", "sys", "0", "007", "99999999999", "12x"] {
             fs::create_dir_all(host.0.join("proc").join(name)).unwrap();
         }
         host
+    }
+
+    /// Reads it: 1000 s after boot, when the test's clock is at one second.
+    fn processes(&self) -> Processes {
+        Processes { uptime: || Some(1000 * SECOND), ..Processes::at(&self.0) }
     }
 
     fn write(&self, path: &str, bytes: &[u8]) {
@@ -112,7 +118,7 @@ fn row(processes: &Processes, pid: u32) -> Row {
 #[test]
 fn a_second_scan_tells_what_was_used_since_the_first() {
     let host = Host::new("rates");
-    let mut processes = Processes::at(&host.0);
+    let mut processes = host.processes();
     host.write("etc/passwd", format!("me:x:{}:0\n", rustix::process::getuid().as_raw()).as_bytes());
     host.process(7, b"idle", 500, 100);
     host.process(8, b"busy", 100, 1);
@@ -139,7 +145,7 @@ fn a_second_scan_tells_what_was_used_since_the_first() {
 #[test]
 fn a_number_that_is_given_again_is_another_process() {
     let host = Host::new("reuse");
-    let mut processes = Processes::at(&host.0);
+    let mut processes = host.processes();
     for pid in [5, 6] {
         host.process(pid, b"old", 10_000, 1);
     }
@@ -147,16 +153,31 @@ fn a_number_that_is_given_again_is_another_process() {
     // One since the first scan, which was 1000 s after boot; one that was there and not seen.
     host.process_since(5, b"new", 40, 1, 100_050);
     host.process_since(6, b"hidden", 40, 1, 60_000);
-    host.write("proc/uptime", b"1002.00 1.00\n");
+    processes.uptime = || Some(1002 * SECOND);
     scan(&mut processes, 3, &[Order::Cpu]);
     assert_eq!(ranked(&processes, Order::Cpu), [(5, Some(20.0)), (6, None)]);
     assert_eq!(row(&processes, 5).name, "new");
 }
 
 #[test]
+fn a_start_in_the_future_is_not_known_and_makes_nobody_new() {
+    let host = Host::new("future");
+    let mut processes = host.processes();
+    host.process_since(1, b"a", 10, 1, 100_000);
+    scan(&mut processes, 1, &[Order::Cpu]);
+    processes.uptime = || Some(1001 * SECOND);
+    // Another appears that started an hour from now.
+    host.process_since(2, b"ahead", 5000, 1, 460_000);
+    scan(&mut processes, 2, &[Order::Cpu]);
+    let ahead = row(&processes, 2);
+    assert_eq!((ahead.started_ms, ahead.cpu_usage), (None, None));
+    assert_eq!(row(&processes, 1).started_ms, Some(WALL_MS));
+}
+
+#[test]
 fn a_counter_that_went_back_gives_nothing_once() {
     let host = Host::new("back");
-    let mut processes = Processes::at(&host.0);
+    let mut processes = host.processes();
     for (second, ticks) in [(1, 100), (2, 50), (3, 60)] {
         host.process(5, b"a", ticks, 1);
         host.traffic(5, ticks, ticks);
@@ -173,7 +194,7 @@ fn a_counter_that_went_back_gives_nothing_once() {
 #[test]
 fn names_are_shown_as_they_are_and_cannot_disguise_themselves() {
     let host = Host::new("names");
-    let mut processes = Processes::at(&host.0);
+    let mut processes = host.processes();
     let names: [(&[u8], &str); 7] = [
         (b"((sd-pam))", "((sd-pam))"),
         (b"a) R 1 (b", "a) R 1 (b"),
@@ -199,7 +220,7 @@ fn names_are_shown_as_they_are_and_cannot_disguise_themselves() {
 #[test]
 fn a_long_command_line_is_cut_with_an_ellipsis() {
     let host = Host::new("long");
-    let mut processes = Processes::at(&host.0);
+    let mut processes = host.processes();
     host.process(1, b"exact", 0, 2);
     host.write("proc/1/cmdline", &[b'x'; COMMAND_BYTES_MAX]);
     host.process(2, b"long", 0, 1);
@@ -216,7 +237,7 @@ fn a_long_command_line_is_cut_with_an_ellipsis() {
 #[test]
 fn what_a_process_hides_is_not_known_and_the_rest_is() {
     let host = Host::new("hidden");
-    let mut processes = Processes::at(&host.0);
+    let mut processes = host.processes();
     let kernel = b"2 (kthreadd) S 0 0 0 0 -1 2129984 0 0 0 0 5 1 0 0 20 0 1 0 3 0 0 1";
     host.write("proc/2/stat", kernel);
     host.write("proc/2/cmdline", b"not to be read");
@@ -242,7 +263,7 @@ fn what_a_process_hides_is_not_known_and_the_rest_is() {
 #[test]
 fn one_that_waits_in_the_kernel_is_not_asked_for_its_command_line() {
     let host = Host::new("waiting");
-    let mut processes = Processes::at(&host.0);
+    let mut processes = host.processes();
     let waiting = |start: u64| {
         let line = format!("5 (a) D 1 1 1 0 -1 0 1 0 0 0 1 0 0 0 20 0 3 0 {start} 99 1 18446744");
         host.write("proc/5/stat", line.as_bytes());
@@ -267,7 +288,7 @@ fn one_that_waits_in_the_kernel_is_not_asked_for_its_command_line() {
 #[test]
 fn traffic_of_everybody_is_read_only_while_somebody_ranks_by_it() {
     let host = Host::new("traffic");
-    let mut processes = Processes::at(&host.0);
+    let mut processes = host.processes();
     let write = |second: u64| {
         for pid in 1..=300u32 {
             host.process(pid, b"a", 0, u64::from(pid));
@@ -281,17 +302,17 @@ fn traffic_of_everybody_is_read_only_while_somebody_ranks_by_it() {
         let before = std::mem::replace(&mut files, processes.files_opened());
         files - before
     };
-    // The uptime, and for the first scan everybody's traffic.
-    assert_eq!(opened(&mut processes, 1, Order::Memory), 1 + 2 * 300);
+    // For the first scan everybody's traffic.
+    assert_eq!(opened(&mut processes, 1, Order::Memory), 2 * 300);
     let rows = 3 * ROWS_MAX as u64;
-    assert_eq!(opened(&mut processes, 2, Order::Memory), 1 + 300 + rows);
+    assert_eq!(opened(&mut processes, 2, Order::Memory), 300 + rows);
     assert_eq!(row(&processes, 300).read_bytes_per_s, Some(700.0));
-    assert_eq!(opened(&mut processes, 3, Order::Memory), 1 + 300 + rows);
+    assert_eq!(opened(&mut processes, 3, Order::Memory), 300 + rows);
     assert_eq!(row(&processes, 300).read_bytes_per_s, Some(700.0));
     // It takes two scans until there is an order by traffic.
-    assert_eq!(opened(&mut processes, 4, Order::Io), 1 + 2 * 300);
+    assert_eq!(opened(&mut processes, 4, Order::Io), 2 * 300);
     assert!(processes.table().unwrap().view(question(Order::Io)).is_none());
-    assert_eq!(opened(&mut processes, 5, Order::Io), 1 + 2 * 300 + 2 * ROWS_MAX as u64);
+    assert_eq!(opened(&mut processes, 5, Order::Io), 2 * 300 + 2 * ROWS_MAX as u64);
     let first: Vec<u32> = ranked(&processes, Order::Io).iter().map(|row| row.0).take(3).collect();
     assert_eq!(first, [1, 2, 3]);
 }
@@ -299,7 +320,7 @@ fn traffic_of_everybody_is_read_only_while_somebody_ranks_by_it() {
 #[test]
 fn one_that_goes_between_listing_and_reading_costs_its_own_row() {
     let host = Host::new("gone");
-    let mut processes = Processes::at(&host.0);
+    let mut processes = host.processes();
     (1..=40).for_each(|pid| host.process(pid, b"a", 0, 1));
     scan(&mut processes, 1, &[Order::Cpu]);
     processes.begin(SECOND * 2, WALL_MS, wanted(&[Order::Cpu]));
@@ -324,7 +345,7 @@ fn one_that_goes_between_listing_and_reading_costs_its_own_row() {
 #[test]
 fn ten_thousand_are_read_in_steps_that_keep_to_their_budget() {
     let host = Host::new("many");
-    let mut processes = Processes::at(&host.0);
+    let mut processes = host.processes();
     (1..=10_000).for_each(|pid| host.process(pid, b"a", 0, u64::from(pid)));
     for second in 1..=2 {
         // Each step is checked by itself; together they are no fewer than the budget allows.
@@ -340,7 +361,8 @@ fn ten_thousand_are_read_in_steps_that_keep_to_their_budget() {
 #[test]
 fn a_scan_without_a_directory_fails_and_the_next_one_may_not() {
     let host = Host::new("missing");
-    let mut processes = Processes::at(&host.0);
+    let mut processes = host.processes();
+    processes.uptime = || None;
     fs::remove_dir_all(host.0.join("proc")).unwrap();
     processes.begin(SECOND, WALL_MS, wanted(&[Order::Cpu]));
     assert_eq!(processes.step(SECOND, FILES), Progress::Failed);
@@ -355,7 +377,7 @@ fn a_scan_without_a_directory_fails_and_the_next_one_may_not() {
 #[test]
 fn a_scan_that_is_begun_again_starts_from_nothing() {
     let host = Host::new("again");
-    let mut processes = Processes::at(&host.0);
+    let mut processes = host.processes();
     (1..=40).for_each(|pid| host.process(pid, b"a", 0, 1));
     for second in 1..=3 {
         processes.begin(SECOND * second, WALL_MS, wanted(&[Order::Cpu]));
@@ -370,7 +392,7 @@ fn a_scan_that_is_begun_again_starts_from_nothing() {
 #[test]
 fn a_release_gives_back_everything() {
     let host = Host::new("release");
-    let mut processes = Processes::at(&host.0);
+    let mut processes = host.processes();
     host.process(1, b"a", 0, 1);
     for second in 1..=2 {
         scan(&mut processes, second, &[Order::Cpu]);
@@ -391,7 +413,7 @@ fn no_more_processes_are_counted_than_there_is_room_for() {
     assert_eq!(counters.len(), PROCESSES_MAX);
     assert_eq!(counters::BYTES_MAX, 56);
     let host = Host::new("room");
-    let mut processes = Processes::at(&host.0);
+    let mut processes = host.processes();
     (1..=40).for_each(|pid| host.process(pid, b"a", 0, 1));
     processes.begin(SECOND, WALL_MS, wanted(&[Order::Cpu]));
     processes.step(SECOND, FILES);
@@ -448,6 +470,9 @@ fn this_process_and_a_busy_child_are_told_by_the_kernel_itself() {
     assert!(first.pid == busy && first.cpu_usage > Some(25.0), "{first:?}");
     assert_eq!(first.command, "sh -c while :; do :; done");
     assert!(table.ranked(Order::Memory).next().unwrap().pid == own);
+    // The first scan was at this time, by the test's wall clock, and the child is a little older.
+    let started_ms = first.started_ms.unwrap();
+    assert!(started_ms.abs_diff(WALL_MS) < 60_000, "{started_ms}");
     let this = row(&processes, own);
     let tasks = fs::read_dir("/proc/self/task").unwrap().count() as u32;
     assert!(this.threads.is_some_and(|threads| threads.abs_diff(tasks) <= 16), "{this:?}");
@@ -496,7 +521,7 @@ proptest! {
         ),
     ) {
         let host = Host::new("damage");
-        let mut processes = Processes::at(&host.0);
+        let mut processes = host.processes();
         (1..=3).for_each(|pid| host.process(pid, b"a", 0, 1));
         for second in 1..=3 {
             for (path, bytes, _) in files.iter().filter(|(_, _, at)| *at == second) {
