@@ -41,7 +41,8 @@ const EVERY_WAITED_FOR: Duration = Duration::from_millis(500);
 /// would make a scan of thousands last twice as long; double would make every tick late.
 const SLICE_MAX: Duration = Duration::from_micros(500);
 
-/// What a step may open: 0.1 ms at 6 us a file.
+/// What a step may open: 0.1 ms at 6 us a file. A file of a process of thousands of threads, which
+/// takes the kernel a millisecond, ends its step.
 const FILES_PER_STEP: usize = 16;
 
 /// Steps of a slice at most, should the clock stand still.

@@ -136,9 +136,10 @@ pub struct Row {
     pub cpu_usage: Option<f64>,
     /// Resident memory in bytes.
     pub rss: Option<u64>,
-    /// Bytes read from storage in a second.
+    /// Bytes read from storage in a second. Not known for an interval in which it has waited for a
+    /// child that ended: the kernel adds all that the child has ever read to its parent's.
     pub read_bytes_per_s: Option<f64>,
-    /// Bytes written to storage in a second.
+    /// Bytes written to storage in a second; not known as above.
     pub write_bytes_per_s: Option<f64>,
     /// Threads.
     pub threads: Option<u32>,

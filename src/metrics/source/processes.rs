@@ -29,7 +29,8 @@ pub trait ProcessSource {
     /// since any origin, `wall_ms` Unix milliseconds.
     fn begin(&mut self, now: Duration, wall_ms: u64, wanted: Wanted);
 
-    /// Goes on with the scan: opens at most `files` files, at least [`FILES_PER_STEP_MIN`].
+    /// Goes on with the scan: opens at most `files` files, at least [`FILES_PER_STEP_MIN`]; fewer
+    /// if they take the system long, so that whoever steps can look at the clock.
     fn step(&mut self, now: Duration, files: usize) -> Progress;
 
     /// The newest table; `None` before the second complete scan, because rates need two.

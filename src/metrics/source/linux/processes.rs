@@ -11,31 +11,30 @@
 //! May import: the data model.
 
 mod counters;
+mod details;
 mod files;
 mod parse;
 mod seen;
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
 use self::counters::{Counters, Origin};
+use self::details::Detail;
 use self::files::{Files, LISTED_MAX};
 use self::seen::Seen;
 use crate::metrics::processes::ranking::{Key, Ranking};
 use crate::metrics::processes::{
     COMMAND_BYTES_MAX, NAME_BYTES_MAX, ORDERS, Order, PROCESSES_MAX, ROWS_MAX, Row, Table, Wanted,
-    push_text,
 };
 use crate::metrics::source::processes::{FILES_PER_STEP_MIN, ProcessSource, Progress};
 use crate::metrics::source::users::{self, Users};
 
-/// Files beside its stat line that a row is made of: the owner, the command line, the traffic.
-const FILES_PER_ROW: usize = 3;
-
-const _: () = assert!(FILES_PER_ROW <= FILES_PER_STEP_MIN);
+/// Threads that take as long to sum up as a file to open: 6 us. The kernel makes the stat and io
+/// files of a process from all of its threads, 0.2 us each.
+const THREADS_PER_FILE: usize = 32;
 
 /// Reads the processes of a Linux host.
 pub struct Processes {
@@ -63,11 +62,13 @@ struct Scan {
     before: Option<Counters>,
     /// Processes that are listed and not yet read, the next one last.
     listed: Vec<u32>,
+    /// One whose stat line is read and whose traffic is not.
+    half: Option<Seen>,
     rankings: [Ranking<Seen>; ORDERS.len()],
     running: usize,
     /// The table that is being made, and what its rows have for the details.
     making: Table,
-    origins: Vec<(Origin, Asked)>,
+    details: Vec<Detail>,
     table: Table,
     has_table: bool,
     is_full: bool,
@@ -79,20 +80,8 @@ enum Phase {
     Idle,
     Beginning,
     Reading,
-    /// The rows before this place have their details.
+    /// So many parts of the rows' details have been read, [`details::PARTS`] a row.
     Detailing(usize),
-}
-
-/// Where a row's command line comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Asked {
-    /// A kernel thread has none.
-    Nobody,
-    /// The process is asked.
-    Process,
-    /// The table before: a process that waits in the kernel may hold its memory locked, and whoever
-    /// reads its command line then waits with it, for ever if what it waits for never comes.
-    Before,
 }
 
 /// In what the kernel counts.
@@ -164,7 +153,7 @@ impl ProcessSource for Processes {
             + 2 * PROCESSES_MAX * counters::BYTES_MAX
             + PROCESSES_MAX / 2 * counters::BYTES_MAX
             + 2 * 2 * rows_max * row
-            + 2 * rows_max * size_of::<(Origin, Asked)>()
+            + 2 * rows_max * size_of::<Detail>()
             + ORDERS.len() * ranking
             + 2 * LISTED_MAX * size_of::<u32>()
             + users::MEMORY_BYTES_MAX
@@ -188,10 +177,11 @@ impl Scan {
             counters: Counters::default(),
             before: None,
             listed: Vec::with_capacity(LISTED_MAX),
+            half: None,
             rankings: Default::default(),
             running: 0,
             making: Table::default(),
-            origins: Vec::new(),
+            details: Vec::new(),
             table: Table::default(),
             has_table: false,
             is_full: false,
@@ -203,7 +193,8 @@ impl Scan {
         self.making.clear();
         self.making.time_ms = wall_ms;
         self.listed.clear();
-        self.origins.clear();
+        self.details.clear();
+        self.half = None;
         self.running = 0;
         self.counters.restart(now, uptime, self.units.ticks_per_s);
         if self.boot_ms.is_none() {
@@ -245,7 +236,7 @@ impl Scan {
 
     /// Lists some processes, or reads some of those that are listed.
     fn read_some(&mut self, now: Duration, files: usize) -> Progress {
-        if self.listed.is_empty() {
+        if self.listed.is_empty() && self.half.is_none() {
             // After an error, what has been seen so far has been seen.
             let has_more = self.files.list(&mut self.listed).unwrap_or(false);
             self.listed.reverse();
@@ -255,12 +246,26 @@ impl Scan {
             }
             return Progress::Pending;
         }
-        let files_each = 1 + usize::from(self.counters.has_all_traffic);
-        for _ in 0..files / files_each {
-            let Some(pid) = self.listed.pop() else { break };
-            if self.counters.len() < PROCESSES_MAX {
-                self.read_one(pid, now);
-            }
+        let mut left = files;
+        while left > 0 {
+            let cost = match self.half.take() {
+                // What is known to be long has a step of its own.
+                Some(seen) if left < files && cost(seen.threads) > left => {
+                    self.half = Some(seen);
+                    break;
+                }
+                Some(mut seen) => {
+                    seen.traffic = self.traffic(seen.origin, seen.reaped);
+                    self.offer(&seen);
+                    cost(seen.threads)
+                }
+                None => match self.listed.pop() {
+                    Some(pid) if self.counters.len() < PROCESSES_MAX => self.read_one(pid, now),
+                    Some(_) => 0,
+                    None => break,
+                },
+            };
+            left = left.saturating_sub(cost);
         }
         Progress::Pending
     }
@@ -272,104 +277,46 @@ impl Scan {
         }
     }
 
-    fn read_one(&mut self, pid: u32, now: Duration) {
-        let Some(bytes) = self.files.read(pid, "stat") else { return };
-        let Some(stat) = parse::stat(bytes) else { return };
+    /// Reads a stat line; gives what that took, in files.
+    fn read_one(&mut self, pid: u32, now: Duration) -> usize {
+        let Some(bytes) = self.files.read(pid, "stat") else { return 1 };
+        let Some(stat) = parse::stat(bytes) else { return 1 };
         let origin = self.counters.origin(pid, stat.start, now);
         self.counters.add_time(origin, stat.ticks);
         self.running += usize::from(stat.state == b'R');
         let ticks = stat.ticks;
         let mut seen = Seen::new(origin, &stat, self.units.page_bytes);
-        if self.counters.has_all_traffic {
-            seen.traffic = self.traffic(origin);
+        if let Some(before) = &self.before {
+            let used = before.ticks_until(ticks, origin, self.counters.began);
+            let per_s = |ticks: u64| 100.0 * ticks as f64 / self.units.ticks_per_s as f64;
+            seen.cpu_usage = used.map(|used| per_s(used.by) / used.elapsed_s);
         }
-        let Some(before) = &self.before else { return };
-        seen.cpu_usage = before
-            .ticks_until(ticks, origin, self.counters.began)
-            .map(|used| 100.0 * used.by as f64 / self.units.ticks_per_s as f64 / used.elapsed_s);
-        for (ranking, order) in self.rankings.iter_mut().zip(ORDERS) {
-            ranking.offer(seen.key(order), || seen);
+        match self.counters.has_all_traffic {
+            true => self.half = Some(seen),
+            false => self.offer(&seen),
+        }
+        cost(seen.threads)
+    }
+
+    fn offer(&mut self, seen: &Seen) {
+        if self.before.is_some() {
+            for (ranking, order) in self.rankings.iter_mut().zip(ORDERS) {
+                ranking.offer(seen.key(order), || *seen);
+            }
         }
     }
 
-    /// Reads how much a process reads and writes; the rates, if that was read before.
-    fn traffic(&mut self, origin: Origin) -> Option<[f64; 2]> {
+    /// Reads how much a process reads and writes; the rates, if that was read before. `reaped` was
+    /// read just before.
+    fn traffic(&mut self, origin: Origin, reaped: u32) -> Option<[f64; 2]> {
         let bytes = parse::traffic(self.files.read(origin.pid, "io")?)?;
-        self.counters.add_traffic(origin, bytes);
+        self.counters.add_traffic(origin, bytes, reaped);
         let before = self.before.as_ref()?;
+        if before.has_reaped(origin, reaped) {
+            return None;
+        }
         let grown = before.traffic_until(bytes, origin, self.counters.began)?;
         Some(grown.by.map(|bytes| bytes as f64 / grown.elapsed_s))
-    }
-
-    /// Makes rows of those that rank. In the first scan nobody does.
-    fn rank(&mut self, now: Duration) -> Progress {
-        let (making, origins) = (&mut self.making, &mut self.origins);
-        let (boot_ms, counters) = (self.boot_ms, &self.counters);
-        let ms_per_tick = 1000.0 / self.units.ticks_per_s as f64;
-        for (ranking, order) in self.rankings.iter_mut().zip(ORDERS) {
-            ranking.take(|seen| {
-                making.push(order, seen.origin.pid, |row| {
-                    let start_ms = (seen.origin.start as f64 * ms_per_tick) as u64;
-                    let boot_ms = boot_ms.filter(|_| counters.is_start(seen.origin));
-                    row.started_ms = boot_ms.map(|boot_ms| boot_ms.saturating_add(start_ms));
-                    seen.fill(row);
-                    origins.push((seen.origin, Asked::of(&seen)));
-                });
-            });
-        }
-        self.phase = Phase::Detailing(0);
-        self.detail_some(now, 0, 0)
-    }
-
-    /// Adds to some rows what only rows have.
-    fn detail_some(&mut self, now: Duration, mut place: usize, files: usize) -> Progress {
-        for _ in 0..files / FILES_PER_ROW {
-            let Some((origin, asked)) = self.origins.get(place).copied() else { break };
-            let origin = self.counters.origin(origin.pid, origin.start, now);
-            self.detail(place, origin, asked);
-            place += 1;
-        }
-        if place < self.origins.len() {
-            self.phase = Phase::Detailing(place);
-            return Progress::Pending;
-        }
-        self.finish();
-        Progress::Done
-    }
-
-    fn detail(&mut self, place: usize, origin: Origin, asked: Asked) {
-        let traffic = match self.counters.has_all_traffic {
-            true => None,
-            false => self.traffic(origin),
-        };
-        let Some(row) = self.making.row_mut(place) else { return };
-        if let Some([read, written]) = traffic {
-            (row.read_bytes_per_s, row.write_bytes_per_s) = (Some(read), Some(written));
-        }
-        if let Some(uid) = self.files.owner(origin.pid) {
-            match self.users.name(uid) {
-                Some(name) => push_text(&mut row.user, name, NAME_BYTES_MAX),
-                None => write!(row.user, "{uid}").unwrap_or_default(),
-            }
-        }
-        if !self.wanted.commands() {
-            return;
-        }
-        match asked {
-            Asked::Nobody => {}
-            Asked::Process => {
-                if let Some(bytes) = self.files.read(origin.pid, "cmdline") {
-                    push_text(&mut row.command, parse::command(bytes), COMMAND_BYTES_MAX);
-                }
-            }
-            Asked::Before => {
-                let is_same =
-                    |before: &&Row| before.pid == row.pid && before.started_ms == row.started_ms;
-                if let Some(before) = self.table.rows().iter().find(is_same) {
-                    row.command.push_str(&before.command);
-                }
-            }
-        }
     }
 
     /// Makes the scan the one before, and its table the newest.
@@ -389,14 +336,9 @@ impl Scan {
     }
 }
 
-impl Asked {
-    fn of(seen: &Seen) -> Asked {
-        match seen.state {
-            _ if seen.is_kernel => Asked::Nobody,
-            b'D' => Asked::Before,
-            _ => Asked::Process,
-        }
-    }
+/// What a stat or io file of a process of so many threads takes, in files.
+fn cost(threads: u32) -> usize {
+    1 + threads as usize / THREADS_PER_FILE
 }
 
 #[cfg(test)]

@@ -25,7 +25,12 @@ struct Time {
 
 #[derive(Clone, Copy, Debug)]
 struct Traffic {
-    origin: Origin,
+    pid: u32,
+    offset_us: u32,
+    /// The low bits; they would be the same for another process with this number after 497 days.
+    start: u32,
+    /// How its stat line had it just before.
+    reaped: u32,
     bytes: [u64; 2],
 }
 
@@ -93,14 +98,26 @@ impl Counters {
         self.times.push(Time { origin, ticks });
     }
 
-    pub fn add_traffic(&mut self, origin: Origin, bytes: [u64; 2]) {
-        self.traffic.push(Traffic { origin, bytes });
+    pub fn add_traffic(&mut self, origin: Origin, bytes: [u64; 2], reaped: u32) {
+        let Origin { pid, offset_us, start } = origin;
+        self.traffic.push(Traffic { pid, offset_us, start: start as u32, reaped, bytes });
+    }
+
+    /// Whether a process has waited for a child since its traffic was counted in this scan, which
+    /// is complete: the child's is in its own then.
+    pub fn has_reaped(&self, origin: Origin, reaped: u32) -> bool {
+        self.traffic_of(origin).is_some_and(|before| before.reaped != reaped)
+    }
+
+    fn traffic_of(&self, origin: Origin) -> Option<Traffic> {
+        let place = self.traffic.binary_search_by_key(&origin.pid, |traffic| traffic.pid).ok()?;
+        Some(self.traffic[place]).filter(|before| before.start == origin.start as u32)
     }
 
     /// Makes the tables searchable. The kernel lists by number, so there is next to nothing to do.
     pub fn finish(&mut self) {
         self.times.sort_unstable_by_key(|time| time.origin.pid);
-        self.traffic.sort_unstable_by_key(|traffic| traffic.origin.pid);
+        self.traffic.sort_unstable_by_key(|traffic| traffic.pid);
     }
 
     /// How many ticks a process has used since this scan, which is complete. `None` when it was
@@ -125,14 +142,13 @@ impl Counters {
         origin: Origin,
         began: Duration,
     ) -> Option<Growth<[u64; 2]>> {
-        let place = self.traffic.binary_search_by_key(&origin.pid, |traffic| traffic.origin.pid);
-        let before = place.ok().map(|place| self.traffic[place]);
-        match before.filter(|before| before.origin.start == origin.start) {
+        match self.traffic_of(origin) {
             Some(before) => {
                 let [read, written] = bytes;
                 let by =
                     [read.checked_sub(before.bytes[0])?, written.checked_sub(before.bytes[1])?];
-                Some(Growth { by, elapsed_s: self.elapsed_s(Some(before.origin), origin, began)? })
+                let at = Origin { offset_us: before.offset_us, ..origin };
+                Some(Growth { by, elapsed_s: self.elapsed_s(Some(at), origin, began)? })
             }
             None => self.since_start(bytes, origin, began),
         }

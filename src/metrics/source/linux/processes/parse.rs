@@ -12,6 +12,9 @@ pub struct Stat<'a> {
     pub name: &'a [u8],
     pub state: u8,
     pub is_kernel: bool,
+    /// The low bits of how many pages children that were waited for have had to be given: it rises
+    /// with each of them, for none runs without.
+    pub reaped: u32,
     /// User and system time, in clock ticks.
     pub ticks: u64,
     pub threads: u32,
@@ -28,9 +31,10 @@ pub fn stat(line: &[u8]) -> Option<Stat<'_>> {
     let close = line.iter().rposition(|byte| *byte == b')').filter(|close| *close > open)?;
     let mut fields = text::words(&line[close + 1..]);
     let state = fields.next().filter(|state| state.len() == 1 && state[0].is_ascii_graphic())?[0];
-    // Field 9, then 14 and 15, 20, 22 and 24; the first is the process's number.
+    // Field 9, then 11, 14 and 15, 20, 22 and 24; the first is the process's number.
     let flags = fields.nth(5).and_then(text::number)?;
-    let user = fields.nth(4).and_then(text::number)?;
+    let reaped = fields.nth(1).and_then(text::number)?;
+    let user = fields.nth(2).and_then(text::number)?;
     let system = fields.next().and_then(text::number)?;
     let threads = fields.nth(4).and_then(text::number)?;
     let start = fields.nth(1).and_then(text::number)?;
@@ -40,6 +44,7 @@ pub fn stat(line: &[u8]) -> Option<Stat<'_>> {
         name: &line[open + 1..close],
         state,
         is_kernel: flags & KERNEL_THREAD != 0,
+        reaped: reaped as u32,
         ticks: user.saturating_add(system),
         threads: u32::try_from(threads).unwrap_or(u32::MAX),
         start,

@@ -160,6 +160,62 @@ fn a_number_that_is_given_again_is_another_process() {
 }
 
 #[test]
+fn what_a_child_has_written_is_not_told_as_its_parents_rate() {
+    for order in [Order::Cpu, Order::Io] {
+        let host = Host::new("reaped");
+        let mut processes = host.processes();
+        let write = |reaped: u32, bytes: u64| {
+            let line =
+                format!("5 (a) S 1 1 1 0 -1 0 1 {reaped} 0 0 1 0 0 0 20 0 3 0 50000 99 1 1844");
+            host.write("proc/5/stat", line.as_bytes());
+            host.traffic(5, bytes, bytes);
+        };
+        // A child is waited for in the third second.
+        for (second, reaped, bytes, rate) in [
+            (1, 7, 10, None),
+            (2, 7, 20, Some(10.0)),
+            (3, 90, 1_000_000, None),
+            (4, 90, 1_000_030, Some(30.0)),
+        ] {
+            write(reaped, bytes);
+            scan(&mut processes, second, &[order, Order::Memory]);
+            if second > 1 {
+                let row = row(&processes, 5);
+                assert_eq!((row.read_bytes_per_s, row.write_bytes_per_s), (rate, rate), "{second}");
+            }
+        }
+        // And one between the stat line and the traffic is found by a second look.
+        processes.begin(SECOND * 5, WALL_MS, wanted(&[order, Order::Memory]));
+        while !matches!(processes.scan.as_ref().unwrap().phase, Phase::Detailing(_)) {
+            processes.step(SECOND * 5, FILES);
+        }
+        write(91, 2_000_000);
+        go_on(&mut processes, SECOND * 5);
+        assert!(row(&processes, 5).write_bytes_per_s.is_none_or(|rate| rate == 0.0));
+    }
+}
+
+#[test]
+fn a_process_of_many_threads_has_a_step_for_each_of_its_files() {
+    let host = Host::new("threads");
+    let mut processes = host.processes();
+    for pid in 1..=40 {
+        let threads = if pid % 4 == 0 { 6000 } else { 1 };
+        let line =
+            format!("{pid} (a) S 1 1 1 0 -1 0 1 0 0 0 1 0 0 0 20 0 {threads} 0 50000 99 1 1844");
+        host.write(&format!("proc/{pid}/stat"), line.as_bytes());
+        host.traffic(pid, 1, 1);
+    }
+    // Ten of them, whose stat and io files end a step each.
+    let steps = scan(&mut processes, 1, &[Order::Io]);
+    assert!(steps >= 20, "{steps}");
+    // And for details the io file alone.
+    scan(&mut processes, 2, &[Order::Cpu]);
+    let steps = scan(&mut processes, 3, &[Order::Cpu]);
+    assert!(steps >= 20, "{steps}");
+}
+
+#[test]
 fn a_start_in_the_future_is_not_known_and_makes_nobody_new() {
     let host = Host::new("future");
     let mut processes = host.processes();
@@ -304,7 +360,8 @@ fn traffic_of_everybody_is_read_only_while_somebody_ranks_by_it() {
     };
     // For the first scan everybody's traffic.
     assert_eq!(opened(&mut processes, 1, Order::Memory), 2 * 300);
-    let rows = 3 * ROWS_MAX as u64;
+    // The fourth because each of them has read something: whether that is its own.
+    let rows = 4 * ROWS_MAX as u64;
     assert_eq!(opened(&mut processes, 2, Order::Memory), 300 + rows);
     assert_eq!(row(&processes, 300).read_bytes_per_s, Some(700.0));
     assert_eq!(opened(&mut processes, 3, Order::Memory), 300 + rows);
@@ -312,7 +369,7 @@ fn traffic_of_everybody_is_read_only_while_somebody_ranks_by_it() {
     // It takes two scans until there is an order by traffic.
     assert_eq!(opened(&mut processes, 4, Order::Io), 2 * 300);
     assert!(processes.table().unwrap().view(question(Order::Io)).is_none());
-    assert_eq!(opened(&mut processes, 5, Order::Io), 2 * 300 + 2 * ROWS_MAX as u64);
+    assert_eq!(opened(&mut processes, 5, Order::Io), 2 * 300 + 3 * ROWS_MAX as u64);
     let first: Vec<u32> = ranked(&processes, Order::Io).iter().map(|row| row.0).take(3).collect();
     assert_eq!(first, [1, 2, 3]);
 }
@@ -408,7 +465,7 @@ fn no_more_processes_are_counted_than_there_is_room_for() {
     for pid in 0..PROCESSES_MAX as u32 {
         let origin = counters.origin(pid, 0, SECOND);
         counters.add_time(origin, 0);
-        counters.add_traffic(origin, [0, 0]);
+        counters.add_traffic(origin, [0, 0], 0);
     }
     assert_eq!(counters.len(), PROCESSES_MAX);
     assert_eq!(counters::BYTES_MAX, 56);
