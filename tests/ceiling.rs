@@ -21,6 +21,8 @@ use std::time::Duration;
 
 use frames::{BINARY, PING, TEXT, UPGRADE, client_frame};
 use heap::uncounted;
+use vitald::app::App;
+use vitald::app::access::Access;
 use vitald::app::hub::Terms;
 use vitald::app::protocol::{self, MESSAGE_BYTES_MAX, Request as Wish};
 use vitald::engine::Engine;
@@ -35,6 +37,11 @@ use vitald::engine::ledger::Resource;
 use vitald::engine::limits::{EVENTS_MAX, Limits};
 use vitald::engine::net::{Event, Net, Peer, Stream};
 use vitald::engine::tasks::Owner;
+use vitald::metrics::MetricsService;
+use vitald::metrics::exposition::{Exposition, Kind as MetricKind};
+use vitald::metrics::facts::Facts;
+use vitald::metrics::snapshot::Snapshot;
+use vitald::metrics::source::Source;
 #[cfg(target_os = "linux")]
 use vitald::metrics::{
     processes::{ORDERS, Order, PROCESSES_MAX, Question, ROWS_MAX, Wanted},
@@ -359,7 +366,10 @@ fn every_limit_reached_at_once_stays_below_the_ceiling_and_leaves_nothing() {
 #[test]
 fn the_ceiling_is_not_far_above_what_can_be_reached() {
     let all = Limits::default();
-    let limits = Limits { frames_kept_max: all.frames_max(), inputs_max: 0, ..all };
+    let frames_kept_max = all.frames_max();
+    // Long answers have a test of their own.
+    let limits = Limits { frames_kept_max, inputs_max: 0, long_frames_max: 0, ..all };
+    let limits = Limits { long_bytes_max: 0, ..limits };
     let mut trial = Trial::new(limits.clone(), limits.shared_bytes_max);
     trial.fill();
     trial.assert_full(0);
@@ -496,4 +506,68 @@ fn the_process_table_of_a_crowded_host_stays_below_its_ceiling_and_comes_near_it
     drop(processes);
     assert_eq!(heap::live_bytes(), before);
     std::fs::remove_dir_all(&root).expect("it is there");
+}
+
+/// A host with so many figures.
+struct Figures(usize);
+
+impl Source for Figures {
+    fn read(&mut self, _: Duration, _: &mut Snapshot) {}
+
+    fn expose(&mut self, _: Duration, _: u64, out: &mut Exposition<'_>) {
+        let family = out.family("node_cpu_seconds_total", "Seconds.", MetricKind::Counter);
+        for core in 0..self.0 {
+            let labels = [("cpu", &*core.to_string()), ("mode", "idle")];
+            out.sample(family, &labels, core as f64 / 7.0);
+        }
+    }
+}
+
+/// Peers that read nothing of the longest answers to a Prometheus server, a new one each second: no
+/// more of them live than the limits say, and with those that are made they take no more memory
+/// than is counted for them. Who comes in the same second shares; who is too late is told so, and
+/// gets one when the first has been given up.
+#[test]
+fn long_answers_are_shared_and_no_more_than_are_counted() {
+    const ASK: &[u8] = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let limits = Limits::default();
+    let hour = Duration::from_secs(3600);
+    let metrics = MetricsService::with_source(Box::new(Figures(14_900)), Facts::default(), hour);
+    let app = App::new(metrics, Access::new(&[], &[], None), limits.slots());
+    let none =
+        Limits { long_bytes_max: 0, long_frames_max: 0, reply_bytes_max: 0, ..limits.clone() };
+    let short = Limits { reply_bytes_max: limits.reply_bytes_max, ..none.clone() };
+    let counted = (limits.memory_ceiling() - short.memory_ceiling())
+        + (app.memory_ceiling(&limits) - app.memory_ceiling(&none));
+    let wire = Wire::new();
+    let net = Quiet { wire: wire.clone(), found: Vec::new(), events_max: limits.slots() };
+    let mut engine = Engine::with_parts(limits.clone(), net, wire.clock(), app).expect("it starts");
+    let mut ask = |capacity| {
+        let client = uncounted(|| wire.connect(capacity));
+        uncounted(|| wire.send(client, ASK));
+        while engine.turn(Some(Duration::ZERO)).expect("the wire does not fail").worked {}
+        client
+    };
+    let before = heap::restart_peak();
+    let mut lengths = Vec::new();
+    for _ in 0..limits.long_frames_max {
+        // Ten who come together.
+        (0..10).for_each(|_| {
+            ask(400);
+        });
+        lengths.push(heap::live_bytes() - before);
+        wire.clock().advance(Duration::from_secs(1));
+    }
+    let late = ask(400);
+    let text = uncounted(|| wire.text(late));
+    assert!(text.starts_with("HTTP/1.1 503 ") && text.contains("\r\nRetry-After: 1\r\n"), "{text}");
+    let peak = heap::peak_bytes() - before;
+    uncounted(|| println!("counted {counted}, peak {peak}, live {lengths:?}"));
+    assert!(peak <= counted as i64, "the peak is {peak} of {counted} bytes");
+    assert!(peak > counted as i64 / 2, "{peak} of {counted} bytes: it is a fantasy");
+    wire.clock().advance(limits.stall_timeout);
+    ask(400);
+    let client = ask(2 << 20);
+    let text = uncounted(|| wire.text(client));
+    assert!(text.starts_with("HTTP/1.1 200 ") && text.len() > 900 << 10, "{} bytes", text.len());
 }

@@ -51,7 +51,7 @@ fn start(samples: usize, interval: Duration) -> (Server, Wire, usize) {
     let metrics = MetricsService::with_source(source, Facts::default(), interval);
     let app = App::new(metrics, Access::new(&[], &[], None), limits.slots());
     let (server, wire) = Wire::engine(limits, app);
-    let client = wire.connect(1 << 20);
+    let client = wire.connect(2 << 20);
     (server, wire, client)
 }
 
@@ -131,10 +131,11 @@ fn scrapes_within_a_second_share_an_answer_and_are_counted_as_reads() {
 
 #[test]
 fn an_answer_over_the_limit_is_refused_whole() {
-    let bytes_max = Limits::default().reply_bytes_max;
-    let line_bytes = "host_sample{number=\"1234\"} 1\n".len();
-    let fits = bytes_max / line_bytes - 300;
-    for (samples, status) in [(fits, 200), (fits + 600, 503), (1_000_000, 503)] {
+    let bytes_max = Limits::default().long_bytes_max;
+    let line_bytes = "host_sample{number=\"12345\"} 1\n".len();
+    // The first ten thousand are shorter by a byte or more.
+    let fits = bytes_max / line_bytes + 100;
+    for (samples, status) in [(fits, 200), (fits + 400, 503), (1_000_000, 503)] {
         let (mut server, wire, client) = start(samples, Duration::from_secs(1));
         let (head, body) = ask(&mut server, &wire, client, "GET /metrics", "");
         assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{samples}: {head}");

@@ -3,12 +3,14 @@
 //! The host is read when it is asked for, and the answer is kept for a moment, so that two servers
 //! that scrape together, or one that asks again and again, do not have it read twice; how often
 //! that happened is counted with the other reads. The format is the one that the request prefers.
-//! An answer over the limit is refused as a whole: a part of it would be taken for all there is.
+//! An answer over the limit is refused as a whole: a part of it would be taken for all there is. One
+//! of a large host is longer than what each connection may be owed by itself: its bytes are the
+//! engine's to count, one for all who read it.
 
 use std::time::Duration;
 
 use super::{App, unix_ms};
-use crate::engine::connection::frame::{Frame, Kind, OVERHEAD_BYTES};
+use crate::engine::connection::frame::{Frame, Kind, NoFrame, OVERHEAD_BYTES};
 use crate::engine::connection::head::Request;
 use crate::engine::connection::response::Response;
 use crate::engine::handler::Context;
@@ -20,9 +22,9 @@ use crate::metrics::snapshot::Server;
 /// ten seconds wants the counters of now. A shorter time would only spare less.
 const KEPT_FOR_MAX: Duration = Duration::from_secs(1);
 
-/// What an answer takes while it is made, in terms of its size: samples by family, in buffers that
-/// grow by doubling, 2; what tells the families and the series apart, 2; the bytes to send, 1.
-const BUILDING_FACTOR: usize = 5;
+/// What an answer takes while it is made, in terms of its size and beside the bytes to send:
+/// samples in buffers that grow by doubling, 2; what tells the families and the series apart, 2.
+const BUILDING_FACTOR: usize = 4;
 
 /// An answer that was given.
 pub(super) struct Exposed {
@@ -31,14 +33,33 @@ pub(super) struct Exposed {
     body: Frame,
 }
 
-/// Bytes of memory that the answer kept and one that is made take together.
+/// Why there is no answer.
+#[derive(Clone, Copy, Debug)]
+enum Refusal {
+    /// It is longer than this.
+    TooLong(usize),
+    /// Slow readers hold as many long ones as there may be.
+    Full,
+}
+
+/// Bytes of memory that the answer kept and one that is made take together. If they are long their
+/// bytes to send are the engine's.
 pub(super) fn memory_ceiling(limits: &Limits) -> usize {
-    (1 + BUILDING_FACTOR) * (limits.reply_bytes_max + OVERHEAD_BYTES)
+    2 * (limits.reply_bytes_max + OVERHEAD_BYTES) + BUILDING_FACTOR * bytes_max(limits)
+}
+
+/// The most that an answer may have.
+fn bytes_max(limits: &Limits) -> usize {
+    limits.long_bytes_max.max(limits.reply_bytes_max)
 }
 
 impl App {
     /// Answers with every figure.
-    pub(super) fn exposition(&mut self, context: &Context<'_>, request: &Request<'_>) -> Response {
+    pub(super) fn exposition(
+        &mut self,
+        context: &mut Context<'_>,
+        request: &Request<'_>,
+    ) -> Response {
         let format = preferred(request.header("accept"));
         let now = context.instant().since_origin();
         let kept_for = self.metrics.interval().min(KEPT_FOR_MAX);
@@ -50,8 +71,8 @@ impl App {
         let exposed = match kept {
             Some(kept) => kept,
             None => match self.expose(context, now, format) {
-                Some(body) => Exposed { at: now, format, body },
-                None => return refusal(context.limits().reply_bytes_max),
+                Ok(body) => Exposed { at: now, format, body },
+                Err(cause) => return refusal(cause),
             },
         };
         let body = exposed.body.clone();
@@ -62,27 +83,49 @@ impl App {
             .with_body(content_type(format), body)
     }
 
-    /// Reads everything and writes it; nothing when it is too long.
-    fn expose(&mut self, context: &Context<'_>, now: Duration, format: Format) -> Option<Frame> {
-        let bytes_max = context.limits().reply_bytes_max;
+    /// Reads everything and writes it.
+    fn expose(
+        &mut self,
+        context: &mut Context<'_>,
+        now: Duration,
+        format: Format,
+    ) -> Result<Frame, Refusal> {
+        let bytes_max = bytes_max(context.limits());
         let (process, cache) = (self.metrics.process(now), self.metrics.cache());
         let mut server = Server::default();
         self.own.fill(&mut server, context, process, cache);
-        let clock = || context.instant().since_origin();
+        let clock = context.clock();
+        let clock = || clock.now().since_origin();
         let mut exposition = Exposition::new(format, bytes_max, &clock);
         self.metrics.expose(now, unix_ms(context.wall()), &server, &mut exposition);
         if exposition.is_too_long() {
-            return None;
+            return Err(Refusal::TooLong(bytes_max));
         }
-        let body = Frame::new(Kind::Plain, |out| exposition.write(out));
-        (body.len() <= bytes_max).then_some(body)
+        let write = |out: &mut Vec<u8>| exposition.write(out);
+        if exposition.len_max() <= context.limits().reply_bytes_max {
+            return Ok(Frame::new(Kind::Plain, write));
+        }
+        context.encode_long(write).map_err(|cause| match cause {
+            NoFrame::Full => Refusal::Full,
+            NoFrame::TooLong(_) => Refusal::TooLong(bytes_max),
+        })
     }
 }
 
-fn refusal(bytes_max: usize) -> Response {
-    let reason = format!("this host has more figures than the {bytes_max} bytes of an answer hold");
-    log::warn!("exposition too_long=true bytes_max={bytes_max}");
-    Response::text(503, &reason)
+fn refusal(cause: Refusal) -> Response {
+    match cause {
+        Refusal::TooLong(bytes_max) => {
+            log::warn!("exposition too_long=true bytes_max={bytes_max}");
+            let reason =
+                format!("this host has more figures than the {bytes_max} bytes of an answer hold");
+            Response::text(503, &reason)
+        }
+        Refusal::Full => {
+            log::warn!("exposition slow_readers=true");
+            let reason = "slow readers hold as many answers as there may be; try again";
+            Response::text(503, reason).with("Retry-After", "1")
+        }
+    }
 }
 
 fn content_type(format: Format) -> &'static str {
@@ -186,7 +229,7 @@ mod tests {
 
     #[test]
     fn an_answer_over_the_limit_is_refused_with_a_sentence() {
-        let answer = refusal(1000);
+        let answer = refusal(Refusal::TooLong(1000));
         assert_eq!(answer.status(), 503);
         assert!(answer.body_len() > 40);
     }

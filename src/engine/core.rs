@@ -59,6 +59,8 @@ pub(super) struct Core {
     /// Connections to release at the end of the turn.
     pub(super) doomed: Vec<Slot>,
     pub(super) frames: FramePool,
+    /// Long bodies of HTTP answers.
+    pub(super) long_frames: FramePool,
     pub(super) inputs: Inputs,
     pub(super) tasks: Tasks,
     /// Tasks whose cancelling the handler has not been told of.
@@ -88,6 +90,12 @@ impl Core {
                 frames_max: limits.frames_max(),
                 kept_max: limits.frames_kept_max,
                 frame_bytes_max: limits.shared_bytes_max,
+            }),
+            // Each is as long as the host has it, and seldom asked for: none is kept.
+            long_frames: FramePool::new(PoolBounds {
+                frames_max: limits.long_frames_max,
+                kept_max: 0,
+                frame_bytes_max: limits.long_bytes_max,
             }),
             inputs: Inputs::new(limits.inputs_max),
             tasks: Tasks::new(limits.tasks_max),

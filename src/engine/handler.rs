@@ -148,6 +148,11 @@ impl<'a> Context<'a> {
         self.clock.now()
     }
 
+    /// The clock itself, for measuring while the engine is at work.
+    pub fn clock(&self) -> &'a dyn Clock {
+        self.clock
+    }
+
     /// Wall-clock time, for timestamps in output.
     pub fn wall(&self) -> SystemTime {
         self.clock.wall()
@@ -243,6 +248,16 @@ impl<'a> Context<'a> {
             self.core.note_no_frame(cause);
         }
         result
+    }
+
+    /// Encodes an HTTP body that is longer than [`Limits::reply_bytes_max`] allows. It is for
+    /// sharing: there are few at a time, each held until the last who is sent it has taken it.
+    /// Who is not given one may count on it later, for a slow reader is dropped in the end.
+    ///
+    /// # Errors
+    /// When it is longer than [`Limits::long_bytes_max`], or [`Limits::long_frames_max`] are held.
+    pub fn encode_long(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Result<Frame, NoFrame> {
+        self.core.long_frames.encode(Kind::Plain, None, write)
     }
 
     /// Where a connection comes from.

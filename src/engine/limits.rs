@@ -41,8 +41,14 @@ pub struct Limits {
     /// Bytes of a WebSocket message, and of each frame of it.
     pub message_bytes_max: usize,
     /// Bytes of the answers that one connection is owed: an HTTP body, or messages to one client
-    /// together. A WebSocket is not read while more than half of it waits.
+    /// together. A WebSocket is not read while more than half of it waits. A body that many share
+    /// may be longer: `long_bytes_max`.
     pub reply_bytes_max: usize,
+    /// Bytes of an HTTP body that is longer than that: one of
+    /// [`Context::encode_long`](super::handler::Context::encode_long).
+    pub long_bytes_max: usize,
+    /// Such bodies at a time, each shared by all who are sent it.
+    pub long_frames_max: usize,
     /// Bytes of pongs and the like that wait for a peer before it is read no more.
     pub control_bytes_max: usize,
     /// Kinds of state that the handler publishes. Of each kind only the newest frame waits, the
@@ -95,6 +101,12 @@ impl Default for Limits {
             target_bytes_max: 2 * 1024,
             message_bytes_max: 4 * 1024,
             reply_bytes_max: 256 * 1024,
+            // What a Prometheus server is told of a host of 256 cores and 36 interfaces has 560 KB;
+            // half would refuse that, and double is for hosts that there are hardly any of.
+            long_bytes_max: 1024 * 1024,
+            // One that is kept, and one for each of three that read the one before slowly. With half
+            // two slow readers would leave nothing for a third; double takes 4 MB more.
+            long_frames_max: 4,
             control_bytes_max: 4 * 1024,
             classes_max: 32,
             shared_bytes_max: 64 * 1024,

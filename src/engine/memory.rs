@@ -42,6 +42,9 @@ impl Limits {
             + self.slots() * 2 * (self.control_bytes_max + INPUT_BYTES_MAX)
             // Frames that are shared, and the pool's list of them.
             + self.frames_max() * (self.shared_bytes_max + OVERHEAD_BYTES + size_of::<Frame>())
+            // Bodies that are long and shared, one of them being made, and the pool's list of them.
+            + self.long_frames_max * (self.long_bytes_max + OVERHEAD_BYTES + size_of::<Frame>())
+            + self.long_bytes_max
             // The frame and the answer that are being made, which grow by doubling.
             + 2 * (self.shared_bytes_max + self.reply_bytes_max)
             // A drain's list of connections and an ending's list of tasks.
@@ -110,6 +113,8 @@ mod tests {
             Limits { inputs_max: base.inputs_max + 1, ..Limits::default() },
             Limits { message_bytes_max: base.message_bytes_max + 1, ..Limits::default() },
             Limits { reply_bytes_max: base.reply_bytes_max + 1, ..Limits::default() },
+            Limits { long_bytes_max: base.long_bytes_max + 1, ..Limits::default() },
+            Limits { long_frames_max: base.long_frames_max + 1, ..Limits::default() },
             Limits { control_bytes_max: base.control_bytes_max + 1, ..Limits::default() },
             Limits { classes_max: base.classes_max + 1, ..Limits::default() },
             Limits { shared_bytes_max: base.shared_bytes_max + 1, ..Limits::default() },

@@ -127,6 +127,7 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
         self.tell_cancelled();
         self.reap();
         self.core.frames.free_surplus();
+        self.core.long_frames.free_surplus();
         self.finish_drain();
         let end = self.clock.now();
         self.core.measures.busy.record_since(end, self.core.now);

@@ -103,6 +103,9 @@ pub struct Exposition<'a> {
 /// Bytes that a family's two announcements take beside its name, twice, and its help.
 const ANNOUNCEMENT_BYTES: usize = "# HELP  \n# TYPE  unknown\n".len();
 
+/// What OpenMetrics ends with.
+const END: &[u8] = b"# EOF\n";
+
 impl<'a> Exposition<'a> {
     /// An empty one of at most `bytes_max` bytes. `clock` is monotonic time since any origin, by
     /// which collectors are timed.
@@ -145,7 +148,8 @@ impl<'a> Exposition<'a> {
         }
         let place = self.families.len();
         let help = help.into();
-        self.bytes += ANNOUNCEMENT_BYTES + 2 * name.len() + help.len();
+        let escapes = help.bytes().filter(|byte| is_escaped(*byte)).count();
+        self.bytes += ANNOUNCEMENT_BYTES + 2 * name.len() + help.len() + escapes;
         let key = match announced.len() == name.len() {
             true => name.clone(),
             false => Cow::Owned(announced.to_owned()),
@@ -234,9 +238,15 @@ impl<'a> Exposition<'a> {
         self.bytes > self.bytes_max
     }
 
+    /// As many bytes as it may be written with: an end, which is not in the sum, has six.
+    pub fn len_max(&self) -> usize {
+        self.bytes + END.len()
+    }
+
     /// Appends all of it to `out`.
     pub fn write(&self, out: &mut Vec<u8>) {
-        out.reserve(self.bytes + 16);
+        // Exactly: more would count for as long as it is sent.
+        out.reserve_exact(self.len_max());
         let mut samples: Vec<&Sample> = self.samples.iter().collect();
         // Stable: within a family they stay in the order in which they came.
         samples.sort_by_key(|sample| sample.family);
@@ -271,7 +281,7 @@ impl<'a> Exposition<'a> {
             }
         }
         if self.format == Format::OpenMetrics {
-            out.extend_from_slice(b"# EOF\n");
+            out.extend_from_slice(END);
         }
     }
 }
@@ -315,10 +325,15 @@ fn write_line(out: &mut Vec<u8>, word: &str, name: &str, rest: impl FnOnce(&mut 
     out.push(b'\n');
 }
 
+/// Whether [`write_escaped`] may write two bytes for it.
+fn is_escaped(byte: u8) -> bool {
+    matches!(byte, b'\\' | b'\n' | b'"')
+}
+
 /// Escapes backslashes and line ends, and quotes where the text stands in them or OpenMetrics asks.
 /// There are hardly ever any.
 fn write_escaped(text: &str, with_quotes: bool, out: &mut Vec<u8>) {
-    if !text.bytes().any(|byte| matches!(byte, b'\\' | b'\n' | b'"')) {
+    if !text.bytes().any(is_escaped) {
         out.extend_from_slice(text.as_bytes());
         return;
     }

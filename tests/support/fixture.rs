@@ -6,6 +6,7 @@
 
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
@@ -81,9 +82,15 @@ impl Host {
 
     /// What a Prometheus server is told, that many seconds after its beginning. The clock stands.
     pub fn expose(&mut self, second: u64, format: Format) -> String {
+        self.expose_slowly(second, format, Duration::ZERO)
+    }
+
+    /// The same, with a clock that finds so much more each time that it is looked at.
+    pub fn expose_slowly(&mut self, second: u64, format: Format, step: Duration) -> String {
         let now = Duration::from_secs(second);
-        let clock = move || now;
-        let mut exposition = Exposition::new(format, 256 * 1024, &clock);
+        let time = Cell::new(now);
+        let clock = || time.replace(time.get() + step);
+        let mut exposition = Exposition::new(format, 1024 * 1024, &clock);
         self.linux.expose(now, 1_700_000_000_000, &mut exposition);
         assert!(!exposition.is_too_long(), "it does not fit into an answer");
         let mut bytes = Vec::new();

@@ -67,6 +67,11 @@ impl Response {
         self.body.as_ref().map_or(0, Frame::len)
     }
 
+    /// Whether its bytes are counted by a pool, and not for this connection.
+    pub(crate) fn is_body_pooled(&self) -> bool {
+        self.body.as_ref().is_some_and(Frame::is_pooled)
+    }
+
     /// Writes the head to `out` and gives the body.
     pub(crate) fn write_head(
         self,

@@ -159,7 +159,9 @@ impl Core {
         form: Form,
         wall: SystemTime,
     ) {
-        let is_too_big = response.body_len() > self.limits.reply_bytes_max;
+        // The frames of a pool are bounded there, however many connections share one.
+        let is_too_big =
+            response.body_len() > self.limits.reply_bytes_max && !response.is_body_pooled();
         let response = match is_too_big {
             true => Response::text(500, "the answer is larger than this server may hold"),
             false => response,
