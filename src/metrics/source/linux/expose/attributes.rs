@@ -3,8 +3,11 @@
 //! There may be thousands of them, one an interface, a sensor, a core, and a driver may take its
 //! time to answer: some kernels sleep 10 ms to tell the frequency of one core, and a sensor behind
 //! a slow bus takes as long. So values are kept, and a refresh stops when its time is up and goes
-//! on from there the next time. Nothing is held open, for descriptors are few.
+//! on from there the next time. Files that have never been read come first and have more time, for
+//! a series that comes and goes is worse than one that is old; a file that stays keeps its value
+//! when others come and go. Nothing is held open, for descriptors are few.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
@@ -17,8 +20,13 @@ use crate::metrics::exposition::Exposition;
 const KEPT_FOR: Duration = Duration::from_secs(10);
 
 /// How long one refresh may take, beside the file that it is at when time is up. A read takes about
-/// 5 us: this is 200 of them.
-const REFRESH_MAX: Duration = Duration::from_millis(1);
+/// 5 us: this is 1,000 of them, what 40 interfaces have. With a fifth they would be a minute old;
+/// more would delay a tick by what a viewer could see.
+pub const REFRESH_MAX: Duration = Duration::from_millis(5);
+
+/// How long it may take for files that have never been read. Half would leave out some of 64
+/// interfaces; there is hardly ever a reason for double.
+pub const FIRST_MAX: Duration = Duration::from_millis(10);
 
 /// How often a directory is listed again: devices come and go seldom.
 pub const LISTED_EVERY: Duration = Duration::from_secs(30);
@@ -38,6 +46,8 @@ pub struct Place(usize);
 #[derive(Default)]
 pub struct Attributes {
     files: Vec<Attribute>,
+    /// Those of before the latest [`Attributes::restart`] that have not been added again.
+    former: HashMap<PathBuf, Attribute>,
     /// Where the next refresh begins.
     next: usize,
 }
@@ -46,31 +56,61 @@ struct Attribute {
     path: PathBuf,
     value: Option<String>,
     read_at: Option<Duration>,
+    kept_for: Duration,
+}
+
+impl Attribute {
+    fn read(&mut self, now: Duration) {
+        self.read_at = Some(now);
+        self.value = read(&self.path);
+    }
 }
 
 impl Attributes {
-    /// Adds a file.
-    pub fn add(&mut self, path: PathBuf) -> Place {
-        if self.files.len() < FILES_MAX {
-            self.files.push(Attribute { path, value: None, read_at: None });
-            return Place(self.files.len() - 1);
-        }
-        Place(FILES_MAX)
+    /// Begins the list of files anew. One that is added again keeps its value.
+    pub fn restart(&mut self) {
+        let files = self.files.drain(..).map(|file| (file.path.clone(), file));
+        self.former = files.collect();
+        self.next = 0;
     }
 
-    /// Reads what has not been read for a while, as far as time allows.
+    /// Adds a file.
+    pub fn add(&mut self, path: PathBuf) -> Place {
+        self.add_kept_for(KEPT_FOR, path)
+    }
+
+    /// Adds a file whose value may become as old as that.
+    pub fn add_kept_for(&mut self, kept_for: Duration, path: PathBuf) -> Place {
+        if self.files.len() == FILES_MAX {
+            return Place(FILES_MAX);
+        }
+        let file = self.former.remove(&path);
+        let file = file.unwrap_or(Attribute { path, value: None, read_at: None, kept_for });
+        self.files.push(file);
+        Place(self.files.len() - 1)
+    }
+
+    /// Reads what has never been read, and then what has not been for a while, as far as time
+    /// allows.
     pub fn refresh(&mut self, now: Duration, out: &Exposition<'_>) {
+        self.former = HashMap::new();
         let began = out.now();
+        let spent = || out.now().saturating_sub(began);
+        for file in self.files.iter_mut().filter(|file| file.read_at.is_none()) {
+            file.read(now);
+            if spent() >= FIRST_MAX {
+                return;
+            }
+        }
         let count = self.files.len();
         for step in 0..count {
             let place = (self.next + step) % count;
             let file = &mut self.files[place];
-            if file.read_at.is_some_and(|read_at| now < read_at + KEPT_FOR) {
+            if file.read_at.is_some_and(|read_at| now < read_at + file.kept_for) {
                 continue;
             }
-            file.read_at = Some(now);
-            file.value = read(&file.path);
-            if out.now().saturating_sub(began) >= REFRESH_MAX {
+            file.read(now);
+            if spent() >= REFRESH_MAX {
                 self.next = place + 1;
                 return;
             }
@@ -174,39 +214,85 @@ mod tests {
         }
     }
 
+    /// Files in a folder of their own, and a clock that finds `step` more at each look.
+    struct Trial {
+        folder: PathBuf,
+        attributes: Attributes,
+        places: Vec<Place>,
+        step: Duration,
+    }
+
+    impl Trial {
+        fn new(name: &str, step_ms: u64) -> Trial {
+            let folder = format!("vitald-attributes-{name}-{}", std::process::id());
+            let folder = std::env::temp_dir().join(folder);
+            fs::create_dir_all(&folder).unwrap();
+            let step = Duration::from_millis(step_ms);
+            Trial { folder, attributes: Attributes::default(), places: Vec::new(), step }
+        }
+
+        fn add(&mut self, name: &str) {
+            fs::write(self.folder.join(name), format!("{name}\n")).unwrap();
+            self.places.push(self.attributes.add(self.folder.join(name)));
+        }
+
+        fn refresh(&mut self, second: u64) {
+            let time = Cell::new(Duration::ZERO);
+            let clock = || {
+                time.set(time.get() + self.step);
+                time.get()
+            };
+            let out = Exposition::new(Format::Text, 0, &clock);
+            self.attributes.refresh(Duration::from_secs(second), &out);
+        }
+
+        fn known(&self) -> Vec<Option<f64>> {
+            self.places.iter().map(|place| self.attributes.number(*place)).collect()
+        }
+    }
+
+    impl Drop for Trial {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.folder);
+        }
+    }
+
     #[test]
     fn a_refresh_stops_when_its_time_is_up_and_the_next_goes_on() {
-        let folder = std::env::temp_dir().join(format!("vitald-attributes-{}", std::process::id()));
-        fs::create_dir_all(&folder).unwrap();
-        let mut attributes = Attributes::default();
-        let places: Vec<Place> = (0..5)
-            .map(|index| {
-                fs::write(folder.join(index.to_string()), format!("{index}\n")).unwrap();
-                attributes.add(folder.join(index.to_string()))
-            })
-            .collect();
-        // Each look at the clock finds 0.4 ms more: time is up at the third file.
-        let time = Cell::new(Duration::ZERO);
-        let clock = || {
-            time.set(time.get() + Duration::from_micros(400));
-            time.get()
-        };
-        let out = Exposition::new(Format::Text, 0, &clock);
-        let known = |attributes: &Attributes| -> Vec<bool> {
-            places.iter().map(|place| attributes.number(*place).is_some()).collect()
-        };
-        attributes.refresh(Duration::ZERO, &out);
-        assert_eq!(known(&attributes), [true, true, true, false, false]);
-        attributes.refresh(Duration::from_secs(1), &out);
-        assert_eq!(known(&attributes), [true; 5]);
-        fs::write(folder.join("0"), "7").unwrap();
-        attributes.refresh(Duration::from_secs(5), &out);
-        assert_eq!(attributes.number(places[0]), Some(0.0), "it is kept for ten seconds");
-        attributes.refresh(Duration::from_secs(10), &out);
-        assert_eq!(attributes.number(places[0]), Some(7.0));
-        fs::remove_dir_all(&folder).unwrap();
-        attributes.refresh(Duration::from_secs(20), &out);
-        attributes.refresh(Duration::from_secs(20), &out);
-        assert_eq!(known(&attributes), [false; 5]);
+        // Time for new files is up at the third, and for others at the second.
+        let mut trial = Trial::new("time", 4);
+        ["0", "1", "2", "3", "4"].into_iter().for_each(|name| trial.add(name));
+        trial.refresh(0);
+        assert_eq!(trial.known(), [Some(0.0), Some(1.0), Some(2.0), None, None]);
+        trial.refresh(1);
+        assert_eq!(trial.known(), [0.0, 1.0, 2.0, 3.0, 4.0].map(Some));
+        for name in ["0", "1", "2"] {
+            fs::write(trial.folder.join(name), "7").unwrap();
+        }
+        trial.refresh(9);
+        assert_eq!(trial.known()[0], Some(0.0), "it is kept for ten seconds");
+        trial.refresh(10);
+        assert_eq!(trial.known()[..3], [Some(7.0), Some(7.0), Some(2.0)]);
+        trial.refresh(10);
+        assert_eq!(trial.known()[2], Some(7.0));
+        fs::remove_dir_all(&trial.folder).unwrap();
+        (0..3).for_each(|_| trial.refresh(30));
+        assert_eq!(trial.known(), [None; 5]);
+    }
+
+    #[test]
+    fn who_stays_keeps_its_value_and_who_comes_is_read_first() {
+        let mut trial = Trial::new("list", 4);
+        ["1", "2", "3"].into_iter().for_each(|name| trial.add(name));
+        trial.refresh(0);
+        trial.attributes.restart();
+        trial.places.clear();
+        ["2", "3", "8", "9"].into_iter().for_each(|name| trial.add(name));
+        fs::write(trial.folder.join("2"), "7").unwrap();
+        // The others are due, and there is time for two readings.
+        trial.refresh(60);
+        assert_eq!(trial.known(), [7.0, 3.0, 8.0, 9.0].map(Some));
+        trial.refresh(60);
+        assert_eq!(trial.known()[0], Some(7.0));
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::super::disks::split;
 use super::super::text;
-use super::attributes;
+use super::attributes::{self, FIRST_MAX, REFRESH_MAX};
 use crate::metrics::exposition::{Exposition, Kind};
 
 /// Devices that are told apart: disks, layers over them, and partitions that are named unlike most.
@@ -67,7 +67,8 @@ pub struct DiskInfos {
 struct DiskInfo {
     device: String,
     numbers: (u64, u64),
-    read_at: Duration,
+    /// `None` before it has been read: then it is not told.
+    read_at: Option<Duration>,
     rotational: String,
     /// path, wwn, model, serial, revision.
     names: [String; 5],
@@ -88,6 +89,7 @@ impl DiskInfos {
             let kind = if name.ends_with("_total") { Kind::Counter } else { Kind::Gauge };
             out.family(format!("node_disk_{name}"), help, kind)
         });
+        let began = out.now();
         let help = "Info of /sys/block/<block_device>.";
         let info = out.family("node_disk_info", help, Kind::Gauge);
         let mut count = 0;
@@ -105,7 +107,12 @@ impl DiskInfos {
                 out.sample(family, &[("device", device)], value as f64 * factor);
             }
             let (major, minor) = (numbers.0.to_string(), numbers.1.to_string());
-            let known = self.info(count, now, numbers, device);
+            count += 1;
+            let time = out.now().saturating_sub(began);
+            let known = self.info(count - 1, now, time, numbers, device);
+            if known.read_at.is_none() {
+                continue;
+            }
             let [path, wwn, model, serial, revision] = &known.names;
             let labels = [
                 ("device", device),
@@ -119,41 +126,56 @@ impl DiskInfos {
                 ("rotational", &known.rotational),
             ];
             out.sample(info, &labels, 1);
-            count += 1;
         }
         self.known.truncate(count);
         count > 0
     }
 
     /// What is known of the device in this place of the listing, which is mostly the same as the
-    /// last time.
+    /// last time. It is read when it is new or old, if of the time of a scrape no more is gone than
+    /// that may take.
     fn info(
         &mut self,
         place: usize,
         now: Duration,
+        time: Duration,
         numbers: (u64, u64),
         device: &str,
     ) -> &DiskInfo {
-        let known = self.known.get(place);
-        let is_fresh = known.is_some_and(|known| {
-            known.device == device && known.numbers == numbers && now < known.read_at + INFO_EVERY
-        });
-        if !is_fresh {
-            let rotational = self.block.join(device.replace('/', "!")).join("queue/rotational");
-            let fresh = DiskInfo {
-                device: device.to_owned(),
-                numbers,
-                read_at: now,
-                // A partition has no queue of its own; node_exporter then has a zero.
-                rotational: attributes::read(&rotational).unwrap_or_else(|| "0".to_owned()),
-                names: names(&self.udev.join(format!("b{}:{}", numbers.0, numbers.1))),
-            };
-            match self.known.get_mut(place) {
-                Some(known) => *known = fresh,
-                None => self.known.push(fresh),
+        let is_it = |known: &DiskInfo| known.device == device && known.numbers == numbers;
+        if !self.known.get(place).is_some_and(is_it) {
+            match self.known.iter().skip(place).position(is_it) {
+                Some(further) => self.known.swap(place, place + further),
+                None => {
+                    self.known.insert(place.min(self.known.len()), DiskInfo::new(device, numbers))
+                }
             }
         }
-        &self.known[place.min(self.known.len() - 1)]
+        let known = &mut self.known[place];
+        let is_due = match known.read_at {
+            None => time < FIRST_MAX,
+            Some(read_at) => time < REFRESH_MAX && now >= read_at + INFO_EVERY,
+        };
+        if is_due {
+            let rotational = self.block.join(device.replace('/', "!")).join("queue/rotational");
+            known.read_at = Some(now);
+            // A partition has no queue of its own; node_exporter then has a zero.
+            known.rotational = attributes::read(&rotational).unwrap_or_else(|| "0".to_owned());
+            known.names = names(&self.udev.join(format!("b{}:{}", numbers.0, numbers.1)));
+        }
+        known
+    }
+}
+
+impl DiskInfo {
+    fn new(device: &str, numbers: (u64, u64)) -> DiskInfo {
+        DiskInfo {
+            device: device.to_owned(),
+            numbers,
+            read_at: None,
+            rotational: String::new(),
+            names: Default::default(),
+        }
     }
 }
 
@@ -203,7 +225,10 @@ fn names(path: &Path) -> [String; 5] {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
+    use crate::metrics::exposition::Format;
 
     #[test]
     fn memory_files_and_partitions_are_excluded() {
@@ -225,5 +250,49 @@ mod tests {
         ] {
             assert!(!is_excluded(device), "{device}");
         }
+    }
+
+    #[test]
+    fn what_is_known_of_disks_is_read_a_little_at_a_time_and_kept_when_others_come_and_go() {
+        let folder = std::env::temp_dir().join(format!("vitald-disks-{}", std::process::id()));
+        let udev = folder.join("run/udev/data");
+        std::fs::create_dir_all(&udev).unwrap();
+        let note = |minor: u64, model: &str| {
+            std::fs::write(udev.join(format!("b8:{minor}")), format!("E:ID_MODEL={model}\n"))
+                .unwrap();
+        };
+        (0..8).for_each(|minor| note(minor, "old"));
+        let mut infos = DiskInfos::new(&folder);
+        // Each look at the clock finds 2 ms more.
+        let models = |infos: &mut DiskInfos, second: u64, minors: &[u64]| -> Vec<String> {
+            let time = Cell::new(Duration::ZERO);
+            let clock = || {
+                time.set(time.get() + Duration::from_millis(2));
+                time.get()
+            };
+            let lines = minors.iter().map(|minor| format!("8 {minor} disk-{minor} 1 2 3 4\n"));
+            let mut out = Exposition::new(Format::Text, 1 << 20, &clock);
+            let listing: String = lines.collect();
+            assert!(infos.expose(Duration::from_secs(second), listing.as_bytes(), &mut out));
+            let mut text = Vec::new();
+            out.write(&mut text);
+            let text = String::from_utf8(text).unwrap();
+            let told = text.lines().filter_map(|line| line.strip_prefix("node_disk_info{device="));
+            let model = |line: &str| line.split("model=").nth(1).unwrap()[1..4].to_owned();
+            told.map(|line| line[6..7].to_owned() + " " + &model(line)).collect()
+        };
+        let all: Vec<u64> = (0..8).collect();
+        let old = |minors: &[u64]| -> Vec<String> {
+            minors.iter().map(|minor| format!("{minor} old")).collect()
+        };
+        assert_eq!(models(&mut infos, 0, &all), old(&[0, 1, 2, 3]));
+        assert_eq!(models(&mut infos, 1, &all), old(&all));
+        (0..8).for_each(|minor| note(minor, "new"));
+        assert_eq!(models(&mut infos, 2, &[0, 2, 3, 4, 5, 6, 7]), old(&[0, 2, 3, 4, 5, 6, 7]));
+        let after = models(&mut infos, 70, &[0, 2, 3, 4, 5]);
+        assert_eq!(after, ["0 new", "2 new", "3 old", "4 old", "5 old"]);
+        let after = models(&mut infos, 71, &[0, 2, 3, 4, 5]);
+        assert_eq!(after[..4], ["0 new", "2 new", "3 new", "4 old"]);
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -88,7 +88,8 @@ impl Frequencies {
         let Some(names) = self.listing.changed(now) else { return };
         let is_number = |text: &&str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
         let numbers = names.iter().filter_map(|name| name.strip_prefix("cpu").filter(is_number));
-        let mut attributes = Attributes::default();
+        let attributes = &mut self.attributes;
+        attributes.restart();
         let cores = numbers.take(CORES_MAX).filter_map(|number| {
             let scaling = folder.join(format!("cpu{number}")).join("cpufreq");
             scaling.is_dir().then(|| {
@@ -102,6 +103,5 @@ impl Frequencies {
             })
         });
         self.cores = cores.collect();
-        self.attributes = attributes;
     }
 }

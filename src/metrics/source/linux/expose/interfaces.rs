@@ -112,7 +112,8 @@ impl Interfaces {
     fn list(&mut self, now: Duration) {
         let class = self.listing.path().to_owned();
         let Some(names) = self.listing.changed(now) else { return };
-        let mut attributes = Attributes::default();
+        let attributes = &mut self.attributes;
+        attributes.restart();
         // A directory of another kind may stand there, as `bonding_masters` does, a file.
         let names = names.iter().filter(|name| class.join(name).is_dir());
         self.known = names
@@ -125,6 +126,5 @@ impl Interfaces {
                 }
             })
             .collect();
-        self.attributes = attributes;
     }
 }

@@ -67,7 +67,8 @@ impl Thermal {
     fn list(&mut self, now: Duration) {
         let class = self.listing.path().to_owned();
         let Some(names) = self.listing.changed(now) else { return };
-        let mut attributes = Attributes::default();
+        let attributes = &mut self.attributes;
+        attributes.restart();
         (self.zones, self.cooling) = (Vec::new(), Vec::new());
         for name in names {
             let mut add = |file: &str| attributes.add(class.join(name).join(file));
@@ -81,6 +82,5 @@ impl Thermal {
                 self.cooling.push(Entry { number, kind: add("type"), values });
             }
         }
-        self.attributes = attributes;
     }
 }
