@@ -16,12 +16,14 @@ use crate::metrics::snapshot::Temperature;
 
 mod sensors;
 
+pub use self::sensors::is_of_disk;
+
 /// Rows at most: two processors of 48 cores and a dozen disks.
 const SENSORS_MAX: usize = 128;
 
 /// How often a sensor is read whose driver sends a command to a disk for it. A disk's temperature
 /// takes minutes to change, and the command waits its turn behind others.
-const DISKS_EVERY: Duration = Duration::from_secs(60);
+pub const DISKS_EVERY: Duration = Duration::from_secs(60);
 
 struct Sensor {
     key: String,

@@ -35,13 +35,20 @@ const RELEASE: [(&str, &str); 12] = [
 /// Reads what there is one of.
 pub struct Host {
     release_paths: [PathBuf; 2],
-    release: Option<[String; RELEASE.len()]>,
+    release: Option<Release>,
     release_next: Option<Duration>,
     entropy: HeldFile,
     entropy_pool: HeldFile,
     clocks: Listing,
     clock_files: Attributes,
     clock_places: Vec<(String, [Place; 2])>,
+}
+
+/// What os-release says.
+struct Release {
+    values: [String; RELEASE.len()],
+    /// Unix time at which support ends.
+    support_end: Option<i64>,
 }
 
 impl Host {
@@ -81,7 +88,7 @@ impl Host {
             self.release_next = Some(now + LISTED_EVERY);
             self.release = self.release_paths.iter().find_map(|path| read_release(path));
         }
-        let Some(values) = &self.release else { return false };
+        let Some(Release { values, support_end }) = &self.release else { return false };
         let labels: [(&str, &str); RELEASE.len()] =
             std::array::from_fn(|index| (RELEASE[index].0, values[index].as_str()));
         let help = "A metric with a constant '1' value labeled by build_id, id, id_like, image_id, \
@@ -94,6 +101,9 @@ impl Host {
             let family = out.family("node_os_version", help, Kind::Gauge);
             out.sample(family, &[labels[1], labels[2], labels[5]], version);
         }
+        let help = "Metric containing the end-of-life date timestamp of the OS.";
+        let support_end = support_end.map(|seconds| seconds as f64);
+        out.gauge("node_os_support_end_timestamp_seconds", help, support_end);
         true
     }
 
@@ -103,7 +113,7 @@ impl Host {
         out.gauge("node_time_seconds", help, Some(wall_ms as f64 / 1000.0));
         let folder = self.clocks.path().to_owned();
         if let Some(names) = self.clocks.changed(now) {
-            self.clock_files = Attributes::default();
+            self.clock_files.restart();
             let numbers = names.iter().filter_map(|name| name.strip_prefix("clocksource"));
             let files = ["available_clocksource", "current_clocksource"];
             let places = numbers.map(|number| {
@@ -166,7 +176,7 @@ pub fn kernel_name(out: &mut Exposition<'_>) -> bool {
     true
 }
 
-fn read_release(path: &Path) -> Option<[String; RELEASE.len()]> {
+fn read_release(path: &Path) -> Option<Release> {
     let mut bytes = Vec::new();
     File::open(path).ok()?.take(RELEASE_BYTES_MAX).read_to_end(&mut bytes).ok()?;
     let text = String::from_utf8_lossy(&bytes);
@@ -174,7 +184,30 @@ fn read_release(path: &Path) -> Option<[String; RELEASE.len()]> {
         let mut pairs = text.lines().filter_map(|line| line.split_once('='));
         pairs.find(|(found, _)| *found == name).map(|(_, value)| unquote(value))
     };
-    Some(RELEASE.map(|(_, name)| value(name).unwrap_or_default()))
+    let values = RELEASE.map(|(_, name)| value(name).unwrap_or_default());
+    Some(Release { values, support_end: value("SUPPORT_END").and_then(|date| midnight(&date)) })
+}
+
+/// The Unix time of a date's beginning in UTC: 2026-06-30.
+fn midnight(date: &str) -> Option<i64> {
+    let mut parts = date.split('-').map(|part| text::number(part.as_bytes()));
+    let (year, month, day) = (parts.next()??, parts.next()??, parts.next()??);
+    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let days = match month {
+        2 => 28 + u64::from(is_leap),
+        4 | 6 | 9 | 11 => 30,
+        1..=12 => 31,
+        _ => return None,
+    };
+    if parts.next().is_some() || date.len() != 10 || !(1..=days).contains(&day) {
+        return None;
+    }
+    // Years that begin in March, so that the day that comes and goes is their last.
+    let (year, month) =
+        if month > 2 { (year, month - 3) } else { (year.checked_sub(1)?, month + 9) };
+    let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1;
+    // From 0000-03-01 to 1970-01-01.
+    Some((i64::try_from(days).ok()? - 719_468) * 86_400)
 }
 
 /// A shell's word: quotes of either kind around it, and backslashes before what would end it.
@@ -214,6 +247,27 @@ mod tests {
         assert_eq!(unquote(r#""a \"b\" \$c""#), "a \"b\" $c");
         assert_eq!(unquote("\""), "\"");
         assert_eq!(unquote("\\"), "");
+    }
+
+    #[test]
+    fn a_date_begins_at_midnight_in_utc() {
+        for (date, seconds) in [
+            ("1970-01-01", Some(0)),
+            ("2000-02-29", Some(951_782_400)),
+            ("2026-06-30", Some(1_782_777_600)),
+            ("2029-04-25", Some(1_871_769_600)),
+            ("1969-12-31", Some(-86_400)),
+            ("2026-02-29", None),
+            ("2026-13-01", None),
+            ("2026-00-01", None),
+            ("2026-6-30", None),
+            ("2026-06-30-1", None),
+            ("0000-01-01", None),
+            ("", None),
+            ("soon", None),
+        ] {
+            assert_eq!(midnight(date), seconds, "{date}");
+        }
     }
 
     #[test]

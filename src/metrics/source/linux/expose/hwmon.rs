@@ -4,10 +4,12 @@
 //! becomes a metric, named after the kind of sensor, the element, and the unit. A chip is named by
 //! where its device stands, which is the same after each boot, and not by the order of drivers.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::super::temperatures::{DISKS_EVERY, is_of_disk};
 use super::attributes::{self, Attributes, Listing, Place, names};
 use crate::metrics::exposition::{Exposition, Kind};
 
@@ -20,7 +22,7 @@ const NAMES_MAX: usize = 1024;
 /// Elements of all chips together. A board with 20 voltages and as many fans has 300.
 const ELEMENTS_MAX: usize = 2048;
 
-const KINDS: [&str; 13] = [
+const KINDS: [&str; 14] = [
     "vrm",
     "beep_enable",
     "update_interval",
@@ -34,7 +36,11 @@ const KINDS: [&str; 13] = [
     "energy",
     "humidity",
     "intrusion",
+    "freq",
 ];
+
+/// The frequency of a graphics card.
+const FREQUENCY: &str = "node_hwmon_freq_freq_mhz";
 
 const MILLI: f64 = 0.001;
 const MICRO: f64 = 0.000_001;
@@ -46,9 +52,11 @@ pub struct Sensors {
     /// Each chip and what its driver calls it.
     chips: Vec<(String, String)>,
     /// Chip, sensor, and the file with its label.
-    labels: Vec<(String, String, Place)>,
+    labels: Vec<Label>,
     elements: Vec<Element>,
 }
+
+type Label = (String, String, Place);
 
 /// One file and the metric that it is.
 struct Element {
@@ -97,7 +105,16 @@ impl Sensors {
         for Element { chip, sensor, place, metric } in &self.elements {
             let Some(value) = self.attributes.number(*place) else { continue };
             let family = out.family(metric.name.clone(), metric.help.clone(), metric.kind);
-            out.sample(family, &[("chip", chip), ("sensor", sensor)], value * metric.factor);
+            let mut sensor = Cow::Borrowed(sensor.as_str());
+            if metric.name == FREQUENCY {
+                // Its label stands for its number, and without one it is not told.
+                let is_its = |label: &&Label| label.0 == *chip && label.1 == sensor;
+                let label = self.labels.iter().find(is_its).map(|label| label.2);
+                let label = label.and_then(|label| self.attributes.text(label)).map(clean);
+                let Some(label) = label.filter(|label| !label.is_empty()) else { continue };
+                sensor = Cow::Owned(label);
+            }
+            out.sample(family, &[("chip", chip), ("sensor", &sensor)], value * metric.factor);
         }
         !self.chips.is_empty() || !self.elements.is_empty()
     }
@@ -106,7 +123,7 @@ impl Sensors {
         let class = self.listing.path().to_owned();
         let Some(chips) = self.listing.changed(now) else { return };
         let folders: Vec<PathBuf> = chips.iter().map(|chip| class.join(chip)).collect();
-        self.attributes = Attributes::default();
+        self.attributes.restart();
         (self.chips, self.labels, self.elements) = (Vec::new(), Vec::new(), Vec::new());
         for folder in folders {
             self.add_chip(&folder);
@@ -120,6 +137,7 @@ impl Sensors {
         else {
             return;
         };
+        let is_of_disk = driver.as_deref().is_some_and(is_of_disk);
         if let Some(driver) = driver {
             self.chips.push((chip.clone(), driver));
         }
@@ -131,7 +149,10 @@ impl Sensors {
                     return;
                 }
                 let (chip, sensor) = (chip.clone(), sensor.clone());
-                let place = self.attributes.add(path);
+                let place = match is_of_disk {
+                    true => self.attributes.add_kept_for(DISKS_EVERY, path),
+                    false => self.attributes.add(path),
+                };
                 if element == "label" {
                     self.labels.push((chip, sensor, place));
                     continue;
@@ -165,6 +186,9 @@ impl Metric {
             ("in" | "cpu", _) => ("_volts", monitor("voltage"), MILLI),
             ("temp", element) if element != "type" => {
                 ("_celsius", monitor("temperature").replace("()", "(input)"), MILLI)
+            }
+            ("freq", "input") => {
+                ("_freq_mhz", "Hardware monitor for GPU frequency in MHz".to_owned(), MICRO)
             }
             ("curr", _) => ("_amps", monitor("current"), MILLI),
             ("energy", _) => ("_joule_total", monitor("joules used so far"), MICRO),

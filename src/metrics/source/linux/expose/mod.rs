@@ -1,8 +1,10 @@
 //! What a Prometheus server is told of a Linux host, by the names that node_exporter has given.
 //!
 //! Owns the files that nobody but a scrape reads; the others it shares with the readers of the
-//! tick. Names, labels, types and helps are node_exporter's, as of its version 1.9, so that its
-//! dashboards and rules work here; so are its defaults for what is left out. A collector bears the
+//! tick. Names, labels, types and helps are node_exporter's, so that its dashboards and rules work
+//! here: those of its version 1.5, and of later ones the queues of softnet, two figures of TCP,
+//! pressure of interrupts, labels of disks and interfaces (1.9), the end of an OS's support (1.8)
+//! and frequencies of hwmon (1.9). So are its defaults for what is left out. A collector bears the
 //! name of its counterpart there. Promises: a file that is missing costs its own samples only;
 //! tables are bounded; what may be slow is read a little at a time ([`attributes`]), because the
 //! loop stands still meanwhile. May import: the writer and the readers of the tick.

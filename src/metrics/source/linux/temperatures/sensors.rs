@@ -99,11 +99,6 @@ impl Chip {
         Some(Chip { path, name, device: rest })
     }
 
-    /// Whether its driver sends a command to a disk for each reading.
-    fn is_of_disk(&self) -> bool {
-        matches!(self.name.as_str(), "drivetemp" | "nvme")
-    }
-
     fn key(&self, all: &[Chip]) -> String {
         let Chip { path, name, device } = self;
         match name.as_str() {
@@ -132,10 +127,15 @@ impl Chip {
                 input: self.path.join(name),
                 high: Some(file("max")),
                 critical: Some(file("crit")),
-                of_disk: self.is_of_disk(),
+                of_disk: is_of_disk(&self.name),
             });
         }
     }
+}
+
+/// Whether a chip's driver, of this name, sends a command to a disk for each reading.
+pub fn is_of_disk(driver: &str) -> bool {
+    matches!(driver, "drivetemp" | "nvme")
 }
 
 /// The zones that are not shown as chips. The kernel makes a chip of all zones of a type, with `_`
