@@ -229,7 +229,7 @@ mod rows {
                     Err(error) => panic!("{error}"),
                 }
             }
-            if number % 20 == 0 {
+            if number.is_multiple_of(20) {
                 viewer.write_all(&pong).expect("there is room");
             }
         };
