@@ -250,9 +250,7 @@ impl<'a> Context<'a> {
         result
     }
 
-    /// Encodes an HTTP body that is longer than [`Limits::reply_bytes_max`] allows. It is for
-    /// sharing: there are few at a time, each held until the last who is sent it has taken it.
-    /// Who is not given one may count on it later, for a slow reader is dropped in the end.
+    /// Encodes an HTTP body that may be longer than [`Limits::reply_bytes_max`], to be shared.
     ///
     /// # Errors
     /// When it is longer than [`Limits::long_bytes_max`], or [`Limits::long_frames_max`] are held.

@@ -89,7 +89,7 @@ impl DiskInfos {
             let kind = if name.ends_with("_total") { Kind::Counter } else { Kind::Gauge };
             out.family(format!("node_disk_{name}"), help, kind)
         });
-        let began = out.now();
+        let mut spent = Duration::ZERO;
         let help = "Info of /sys/block/<block_device>.";
         let info = out.family("node_disk_info", help, Kind::Gauge);
         let mut count = 0;
@@ -108,8 +108,11 @@ impl DiskInfos {
             }
             let (major, minor) = (numbers.0.to_string(), numbers.1.to_string());
             count += 1;
-            let time = out.now().saturating_sub(began);
-            let known = self.info(count - 1, now, time, numbers, device);
+            let began = out.now();
+            if self.info(count - 1, now, spent, numbers, device) {
+                spent += out.now().saturating_sub(began);
+            }
+            let known = &self.known[count - 1];
             if known.read_at.is_none() {
                 continue;
             }
@@ -131,17 +134,17 @@ impl DiskInfos {
         count > 0
     }
 
-    /// What is known of the device in this place of the listing, which is mostly the same as the
-    /// last time. It is read when it is new or old, if of the time of a scrape no more is gone than
-    /// that may take.
+    /// Sees to what is known of the device in this place of the listing, which is mostly the same as
+    /// the last time. True if it was read: when it is new or old, and reading has not taken longer
+    /// in this scrape than it may.
     fn info(
         &mut self,
         place: usize,
         now: Duration,
-        time: Duration,
+        spent: Duration,
         numbers: (u64, u64),
         device: &str,
-    ) -> &DiskInfo {
+    ) -> bool {
         let is_it = |known: &DiskInfo| known.device == device && known.numbers == numbers;
         if !self.known.get(place).is_some_and(is_it) {
             match self.known.iter().skip(place).position(is_it) {
@@ -153,8 +156,8 @@ impl DiskInfos {
         }
         let known = &mut self.known[place];
         let is_due = match known.read_at {
-            None => time < FIRST_MAX,
-            Some(read_at) => time < REFRESH_MAX && now >= read_at + INFO_EVERY,
+            None => spent < FIRST_MAX,
+            Some(read_at) => spent < REFRESH_MAX && now >= read_at + INFO_EVERY,
         };
         if is_due {
             let rotational = self.block.join(device.replace('/', "!")).join("queue/rotational");
@@ -163,7 +166,7 @@ impl DiskInfos {
             known.rotational = attributes::read(&rotational).unwrap_or_else(|| "0".to_owned());
             known.names = names(&self.udev.join(format!("b{}:{}", numbers.0, numbers.1)));
         }
-        known
+        is_due
     }
 }
 
@@ -263,7 +266,7 @@ mod tests {
         };
         (0..8).for_each(|minor| note(minor, "old"));
         let mut infos = DiskInfos::new(&folder);
-        // Each look at the clock finds 2 ms more.
+        // Each look at the clock finds 2 ms more, so that this is what a reading takes.
         let models = |infos: &mut DiskInfos, second: u64, minors: &[u64]| -> Vec<String> {
             let time = Cell::new(Duration::ZERO);
             let clock = || {
@@ -285,14 +288,14 @@ mod tests {
         let old = |minors: &[u64]| -> Vec<String> {
             minors.iter().map(|minor| format!("{minor} old")).collect()
         };
-        assert_eq!(models(&mut infos, 0, &all), old(&[0, 1, 2, 3]));
+        assert_eq!(models(&mut infos, 0, &all), old(&[0, 1, 2, 3, 4]));
         assert_eq!(models(&mut infos, 1, &all), old(&all));
         (0..8).for_each(|minor| note(minor, "new"));
         assert_eq!(models(&mut infos, 2, &[0, 2, 3, 4, 5, 6, 7]), old(&[0, 2, 3, 4, 5, 6, 7]));
         let after = models(&mut infos, 70, &[0, 2, 3, 4, 5]);
-        assert_eq!(after, ["0 new", "2 new", "3 old", "4 old", "5 old"]);
+        assert_eq!(after, ["0 new", "2 new", "3 new", "4 old", "5 old"]);
         let after = models(&mut infos, 71, &[0, 2, 3, 4, 5]);
-        assert_eq!(after[..4], ["0 new", "2 new", "3 new", "4 old"]);
+        assert_eq!(after, ["0 new", "2 new", "3 new", "4 new", "5 new"]);
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }
