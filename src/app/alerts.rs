@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use self::commands::Commands;
 use self::messages::{AlertMessage, Firing, Whole};
-use super::answers::json;
 use super::broadcast;
+use super::json;
 use super::protocol::write_json;
 use crate::engine::connection::frame::{Frame, Kind};
 use crate::engine::connection::response::Response;

@@ -10,7 +10,7 @@ use super::App;
 use super::assets::PAGE;
 use super::protocol::{self, write_json};
 use super::routes::{self, HistoryQuery, Route};
-use super::{connections, kept};
+use super::{connections, json, kept};
 use crate::config::CommandLines;
 use crate::engine::connection::frame::{Frame, Kind};
 use crate::engine::connection::head::Request;
@@ -135,11 +135,6 @@ impl App {
             false => write_json(&found, out),
         }))
     }
-}
-
-/// JSON that is true of this moment: nobody may keep it.
-pub(super) fn json(body: Frame) -> Response {
-    Response::new(200).with("Cache-Control", "no-store").with_body("application/json", body)
 }
 
 /// Whether a viewer may see command lines, which can hold secrets. Nobody can show a token yet. A

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
-use super::answers::json;
+use super::json;
 use super::protocol::write_json;
 use super::unix_ms;
 use crate::engine::connection::frame::{Frame, Kind};

@@ -34,6 +34,7 @@ use crate::config::CommandLines;
 use crate::engine::connection::CloseReason;
 use crate::engine::connection::frame::{Frame, Kind, NoFrame, OVERHEAD_BYTES};
 use crate::engine::connection::head::Request;
+use crate::engine::connection::response::Response;
 use crate::engine::handle::Handle;
 use crate::engine::handler::{Answer, Cancel, Context, Handler, Message};
 use crate::engine::limits::Limits;
@@ -331,6 +332,11 @@ pub fn broadcast(context: &mut Context<'_>, message: &str) -> Result<usize, NoFr
 
 fn reply(context: &mut Context<'_>, handle: Handle, message: &impl serde::Serialize) -> bool {
     context.reply(handle, Frame::new(Kind::Text, |out| write_json(message, out)))
+}
+
+/// JSON that is true of this moment: nobody may keep it.
+fn json(body: Frame) -> Response {
+    Response::new(200).with("Cache-Control", "no-store").with_body("application/json", body)
 }
 
 /// A frame to be kept for the next reader, if it can be sent at all.

@@ -11,7 +11,7 @@
 
 use std::time::Duration;
 
-use super::answers::json;
+use super::json;
 use super::protocol::write_json;
 use super::unix_ms;
 use crate::engine::clock::Tick;

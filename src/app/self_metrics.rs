@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-use super::answers::json;
+use super::json;
 use super::protocol::write_json;
 use crate::engine::clock::Tick;
 use crate::engine::connection::frame::{Frame, Kind};
