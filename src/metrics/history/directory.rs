@@ -156,7 +156,9 @@ impl Directory {
             return;
         }
         self.is_shortage_told = true;
-        log::warn!(
+        // No more than info: what is left out first is vitald's own, on many a host with several
+        // disks and interfaces.
+        log::info!(
             "history series={} are all taken, figures_not_kept={without}: raise [history] series",
             self.series_max
         );
