@@ -45,12 +45,16 @@ impl Source for Load {
 }
 
 fn rules(name: &str, command: &[&str]) -> Rules {
+    rules_that_hold(name, command, Duration::ZERO)
+}
+
+fn rules_that_hold(name: &str, command: &[&str], hold: Duration) -> Rules {
     let mut rules = Rules::none();
     let setting = Setting {
         name: name.to_owned(),
         metric: Some("load.one".to_owned()),
         above: Some(10.0),
-        hold: Some(Duration::ZERO),
+        hold: Some(hold),
         command: Some(command.iter().map(|&word| word.to_owned()).collect()),
         ..Setting::default()
     };
@@ -60,9 +64,15 @@ fn rules(name: &str, command: &[&str]) -> Rules {
 
 /// Samples each second.
 fn start(rules: Rules) -> (Vitald, Wire, Load) {
+    start_with(rules, None)
+}
+
+/// The same, and while nobody watches only as often as `idle` says.
+fn start_with(rules: Rules, idle: Option<Duration>) -> (Vitald, Wire, Load) {
     let (limits, load) = (Limits::default(), Load::default());
     let second = Duration::from_secs(1);
-    let metrics = MetricsService::with_source(Box::new(load.clone()), Facts::default(), second);
+    let mut metrics = MetricsService::with_source(Box::new(load.clone()), Facts::default(), second);
+    metrics.sample_when_idle(idle);
     let app = App::new(metrics, Access::new(&[], &[], None), limits.slots()).with_alerts(rules);
     let (server, wire) = Wire::engine(limits, app);
     (server, wire, load)
@@ -155,6 +165,48 @@ fn an_alert_whose_rule_is_taken_away_has_resolved() {
     event(&wire, client, "resolved", 11, 1);
     let late = open(&mut server, &wire, UPGRADE);
     assert_eq!(heard(&wire, late, true)[0]["alerts"], json!([]));
+}
+
+/// The second of the first alert, where the tick of each second is served these milliseconds late.
+fn fired_in(rules: Rules, idle_s: Option<u64>, late_ms: &[u64]) -> Option<u64> {
+    let (mut server, wire, load) = start_with(rules, idle_s.map(Duration::from_secs));
+    settle(&mut server);
+    load.set(11);
+    for (second, late_ms) in (1..).zip(late_ms) {
+        let rest_ms = (second * 1000 + late_ms).saturating_sub(wire.now_ms());
+        wire.clock().advance(Duration::from_millis(rest_ms));
+        settle(&mut server);
+        let client = wire.connect(1 << 20);
+        wire.send(client, b"GET /api/v1/alerts HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        settle(&mut server);
+        if wire.text(client).contains(r#""state":"firing""#) {
+            return Some(second);
+        }
+        wire.end(client);
+        settle(&mut server);
+    }
+    None
+}
+
+#[test]
+fn a_hold_takes_its_time_and_no_interval_more_whichever_tick_is_late() {
+    let hold = |seconds| rules_that_hold("load", &[], Duration::from_secs(seconds));
+    for late_ms in [[8, 8, 8, 8], [400, 8, 8, 8], [9, 60, 8, 8], [8, 8, 400, 8], [30, 20, 10, 8]] {
+        assert_eq!(fired_in(hold(2), None, &late_ms), Some(3), "{late_ms:?}");
+    }
+    // Samples are taken in the seconds 0, 10 and 20.
+    let mut late_ms = [8; 30];
+    late_ms[9] = 100;
+    assert_eq!(fired_in(hold(10), Some(10), &late_ms), Some(20));
+}
+
+#[test]
+fn ticks_that_are_skipped_count_for_the_hold_and_those_after_them_no_more_than_others() {
+    let hold = |seconds| rules_that_hold("load", &[], Duration::from_secs(seconds));
+    // The second is served with the fourth, in which it stands for that.
+    assert_eq!(fired_in(hold(4), None, &[8, 2400, 8, 8]), None);
+    let late_ms = [8, 2400];
+    assert_eq!(fired_in(hold(3), None, &late_ms), Some(2), "in the fourth second");
 }
 
 /// The command's task, if it is there.

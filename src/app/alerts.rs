@@ -41,16 +41,16 @@ impl Alarm {
         Alerts::memory_ceiling() + Commands::memory_ceiling()
     }
 
-    /// Takes the sample of a tick; true if there was a transition.
+    /// Takes the sample of the tick that was due at `due`; true if there was a transition.
     pub fn evaluate(
         &mut self,
         context: &mut Context<'_>,
-        now: Duration,
+        due: Duration,
         snapshot: &Snapshot,
     ) -> bool {
         let Alarm { alerts, commands } = self;
         let mut is_told = false;
-        alerts.evaluate(now, snapshot, |transition| {
+        alerts.evaluate(due, snapshot, |transition| {
             is_told = true;
             tell(context, commands, transition);
         });

@@ -143,8 +143,11 @@ impl App {
             return;
         }
         self.sample(context, now);
+        // Of ticks that were skipped this one stands for the last.
+        let skipped = u32::try_from(run.skipped).unwrap_or(u32::MAX);
+        let due = run.due + self.metrics.interval().saturating_mul(skipped);
         let snapshot = self.metrics.latest();
-        if self.alarm.evaluate(context, now, snapshot) {
+        if self.alarm.evaluate(context, due.since_origin(), snapshot) {
             // It lists what fires, and two samples may have one time.
             self.cache.hello = None;
         }

@@ -125,7 +125,10 @@ impl Alerts {
         }
     }
 
-    /// Takes a sample, at `now` of a clock that never goes back, and tells of each transition.
+    /// Takes a sample, at `now` of a clock that never goes back, and tells of each transition. A
+    /// caller that samples at an interval gives the time that the sample was due: of a sample that
+    /// is a little late, the real time would make the next hold a little too short, and its rule
+    /// fire an interval later.
     pub fn evaluate(
         &mut self,
         now: Duration,
