@@ -159,6 +159,18 @@ fn a_figure_that_ends_up_where_it_was_told_to_be_is_not_told_again() {
 }
 
 #[test]
+fn a_flapping_figure_that_is_not_known_is_not_calm_and_nobody_is_told() {
+    let mut desk = Desk::new(&[above(50.0, 0)]);
+    assert_eq!(desk.take(to_and_fro(9)).len(), 6);
+    assert_eq!(desk.take((0..400).map(|_| None)), []);
+    assert!(desk.row().is_flapping);
+    assert_eq!(desk.take((0..30).map(|_| Some(60.0))), []);
+    assert_eq!(desk.take([None]), []);
+    assert_eq!(desk.take((0..60).map(|_| Some(60.0))), [], "the calm has begun anew");
+    assert_eq!(desk.take([Some(60.0)]), [("firing", 9)]);
+}
+
+#[test]
 fn changes_that_are_spread_out_are_all_told() {
     let mut desk = Desk::new(&[above(50.0, 0)]);
     for change in 0..20 {

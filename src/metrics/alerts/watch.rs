@@ -3,7 +3,7 @@
 //! Owns the state machine of a rule on one figure: the hold before it fires, the hysteresis before
 //! it resolves, and the damping of one that goes to and fro. Promises: what is told alternates
 //! strictly between firing and resolved; a figure that is not known changes no state; no memory
-//! beyond its own. Time is the caller's, monotonic. May import: `rule`.
+//! beyond its own. Time is the caller's, monotonic, and the holds are as exact as it is. May import: `rule`.
 
 use std::time::Duration;
 
@@ -71,6 +71,8 @@ pub(super) struct Watch {
     pub(super) is_told_firing: bool,
     /// Pending: since when every value was beyond the bound. `None` after one that is not known.
     held_from: Option<Duration>,
+    /// Since when it has kept one state and every value was known.
+    calm_from: Option<Duration>,
     /// When it last began or ceased to fire, told or not, the oldest at `next`.
     changes: [Option<Duration>; CHANGES_KEPT],
     next: usize,
@@ -80,7 +82,8 @@ impl Watch {
     /// Takes the value of one tick.
     ///
     /// One that is not known is neither beyond the bound nor back: the state stays. The hold
-    /// promises that every value was beyond the bound, so it begins anew with the next one known.
+    /// promises that every value was beyond the bound, so it begins anew with the next one known,
+    /// and so does the calm of a figure that flaps.
     pub(super) fn observe(
         &mut self,
         rule: &Rule,
@@ -90,8 +93,12 @@ impl Watch {
     ) -> News {
         self.value = value;
         match value {
-            Some(value) => self.step(rule, now, wall_ms, value),
-            None => self.held_from = None,
+            Some(value) => {
+                self.calm_from.get_or_insert(now);
+                self.step(rule, now, wall_ms, value);
+            }
+            // Nothing can be told of it either: what is not known is not calm.
+            None => (self.held_from, self.calm_from) = (None, None),
         }
         let flapping = self.damp(rule, now);
         let is_firing = self.state == State::Firing;
@@ -125,6 +132,7 @@ impl Watch {
         }
         if (next == State::Firing) != (self.state == State::Firing) {
             self.changes[self.next] = Some(now);
+            self.calm_from = Some(now);
             self.next = (self.next + 1) % CHANGES_KEPT;
         }
         self.state = next;
@@ -135,7 +143,7 @@ impl Watch {
     fn damp(&mut self, rule: &Rule, now: Duration) -> Option<bool> {
         let newest = self.changes[(self.next + CHANGES_KEPT - 1) % CHANGES_KEPT]?;
         if self.is_flapping {
-            let is_calm = now.saturating_sub(newest) >= CALM_AFTER + rule.hold;
+            let is_calm = now.saturating_sub(self.calm_from?) >= CALM_AFTER + rule.hold;
             self.is_flapping = !is_calm;
             return is_calm.then_some(false);
         }
