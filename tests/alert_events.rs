@@ -225,6 +225,38 @@ fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     panic!("it never came to this: {what}");
 }
 
+#[test]
+fn the_commands_of_a_figure_run_one_after_the_other() {
+    let name = format!("vitald-alert-order-{}", std::process::id());
+    let path = std::env::temp_dir().join(name);
+    let script = "while [ $1 = firing ] && [ ! -e $0.go ]; do sleep 0.01; done; \
+                  echo $1 >> $0; echo $$ > $0.$1.new; mv $0.$1.new $0.$1";
+    let shown = path.to_str().expect("UTF-8");
+    let (mut server, wire, load) = start(rules("load", &["sh", "-c", script, shown, "{state}"]));
+    load.set(11);
+    run_until(&mut server, &wire, 1500);
+    load.set(1);
+    run_until(&mut server, &wire, 2500);
+    let commands = server.tasks().filter(|task| task.name == "alert-command").count();
+    assert_eq!(commands, 1, "the other waits");
+    let go = format!("{shown}.go");
+    fs::write(&go, "").expect("a file can be written");
+    // It is not the clock's time that the processes take.
+    for (state, now_ms) in [("firing", 2700), ("resolved", 2900)] {
+        let done = format!("{shown}.{state}");
+        let pid = until("it is done", || fs::read_to_string(&done).ok());
+        let stat = format!("/proc/{}/stat", pid.trim_end());
+        until("it ends", || fs::read_to_string(&stat).ok().filter(|stat| stat.contains(") Z ")));
+        run_until(&mut server, &wire, now_ms);
+        fs::remove_file(&done).expect("it is there");
+    }
+    assert_eq!(fs::read_to_string(&path).expect("it is there"), "firing\nresolved\n");
+    assert_eq!(command_task(&server), None);
+    for path in [shown, &go] {
+        fs::remove_file(path).expect("it is there");
+    }
+}
+
 /// Lets the clock go on until the processes have gone, which takes them as long as it takes.
 fn run_until_reaped(server: &mut Vitald, wire: &Wire) {
     while server.tasks().any(|task| task.name.starts_with("alert-")) {

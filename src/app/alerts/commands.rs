@@ -4,8 +4,9 @@
 //! RUNNING until the process has ended; CANCELLING from SIGTERM on, and by force, with SIGKILL, a
 //! second later. A task that winds down runs no more, so one task beside them, the poller, looks
 //! after all processes while there are any; a drain cancels that too, and so it is spawned anew.
-//! Promises: at most [`RUNNING_MAX`] processes and [`WAITING_MAX`] who wait; no call waits for a
-//! process; each is reaped.
+//! Promises: at most [`RUNNING_MAX`] processes and [`WAITING_MAX`] who wait; of one figure one
+//! after the other, as it fired and resolved; no call waits for a process; each is reaped, and
+//! nothing that it has started in its group outlives it.
 
 use std::collections::VecDeque;
 use std::process::Command;
@@ -164,10 +165,20 @@ impl Commands {
 
     fn start_waiting(&mut self, context: &mut Context<'_>) {
         while self.running.len() < RUNNING_MAX
-            && let Some(transition) = self.waiting.pop_front()
+            && let Some(transition) = self.next_free()
         {
             self.start(context, transition);
         }
+    }
+
+    /// Takes out the first that waits for nothing but a place. The earlier command of its figure is
+    /// over then: side by side, what says that it resolved could come before what says it fires.
+    fn next_free(&mut self) -> Option<Transition> {
+        let is_free = |waiting: &Transition| {
+            !self.running.iter().any(|running| is_same_figure(&running.transition, waiting))
+        };
+        let index = self.waiting.iter().position(is_free)?;
+        self.waiting.remove(index)
     }
 
     fn start(&mut self, context: &mut Context<'_>, transition: Transition) {
@@ -203,11 +214,7 @@ impl Commands {
     fn look(&mut self, context: &mut Context<'_>) {
         let mut index = 0;
         while let Some(running) = self.running.get_mut(index) {
-            let end = match running.stop {
-                None => running.process.reap(),
-                Some(_) => running.process.reap_group(),
-            };
-            let Some(end) = end else {
+            let Some(end) = running.process.reap() else {
                 index += 1;
                 continue;
             };
@@ -258,4 +265,9 @@ impl Commands {
     fn running_as(&mut self, task: TaskId) -> Option<&mut Running> {
         self.running.iter_mut().find(|running| running.task == Some(task))
     }
+}
+
+/// Whether two transitions are of one figure under rules of one name.
+fn is_same_figure(one: &Transition, other: &Transition) -> bool {
+    one.rule.name == other.rule.name && one.metric == other.metric
 }

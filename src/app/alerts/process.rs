@@ -1,10 +1,10 @@
 //! The process that a command is.
 //!
 //! Owns [`Process`]: a child in a process group of its own, so that what it starts can be stopped
-//! with it. Promises: starting, looking and signalling do not wait for the child; a group is
-//! signalled only while its leader has not been reaped, so that the number cannot be another's by
-//! then; what is dropped has been killed and reaped, unless the kernel does not let it go. Knows
-//! no clock.
+//! with it. Promises: looking and signalling do not wait for the child, and starting only until the
+//! kernel has read the program; a group is signalled only while its leader has not been reaped, so
+//! that the number cannot be another's by then; when the leader has ended, so has its group; what is
+//! dropped has been killed and reaped, unless the kernel does not let it go. Knows no clock.
 
 use std::io;
 use std::os::unix::process::CommandExt;
@@ -44,8 +44,15 @@ impl Process {
         Ok(Process { child, group, is_reaped: false })
     }
 
-    /// Reaps the child if it has ended. What it has started may go on.
+    /// Reaps the child if it has ended. What it has started and left behind ends with it: it would
+    /// be beyond every limit, and nobody could tell its group from a new one of the same number.
     pub(super) fn reap(&mut self) -> Option<End> {
+        let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        if let Ok(None) = waitid(WaitId::Pid(self.group), look) {
+            return None;
+        }
+        // Before the leader is reaped: until then no other group can have its number.
+        self.kill();
         let end = match self.child.try_wait() {
             Ok(None) => return None,
             Ok(Some(status)) => End::Status(status),
@@ -53,17 +60,6 @@ impl Process {
         };
         self.is_reaped = true;
         Some(end)
-    }
-
-    /// The same for a child that has been told to end: what it has started ends with it.
-    pub(super) fn reap_group(&mut self) -> Option<End> {
-        let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        if let Ok(None) = waitid(WaitId::Pid(self.group), look) {
-            return None;
-        }
-        // Before the leader is reaped: until then no other group can have its number.
-        self.kill();
-        self.reap()
     }
 
     /// Asks the child and what it has started to end.
@@ -130,23 +126,45 @@ mod tests {
         assert!(matches!(end, End::Status(status) if status.code() == Some(3)), "{end:?}");
     }
 
-    #[test]
-    fn what_a_stopped_child_has_started_ends_with_it() {
-        let path = std::env::temp_dir().join(format!("vitald-process-{}", std::process::id()));
-        // The shell ends at once by the signal; what it waits for does not heed it.
+    /// A shell that has started what heeds no SIGTERM, whose number is given, and does the `rest`.
+    fn with_another(name: &str, rest: &str) -> (Process, String) {
+        let name = format!("vitald-process-{name}-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
         let script = "sh -c 'trap \"\" TERM; echo $$ > $0.new; mv $0.new $0; \
-                      while :; do sleep 1; done' $0 & wait";
+                      while :; do sleep 1; done' $0 &";
         let mut command = Command::new("sh");
-        let mut process = Process::start(command.args(["-c", script]).arg(&path)).unwrap();
+        command.arg("-c").arg(format!("{script} {rest}")).arg(&path);
+        let process = Process::start(&mut command).unwrap();
         let other = until("it is ready", || fs::read_to_string(&path).ok());
         fs::remove_file(&path).unwrap();
-        process.terminate();
-        until("it ends", || process.reap_group());
+        (process, other.trim_end().to_owned())
+    }
+
+    fn wait_for_end_of(other: &str) {
         // Whether the dead is there still is init's business.
         until("the other ends", || {
-            let stat = fs::read_to_string(format!("/proc/{}/stat", other.trim_end()));
+            let stat = fs::read_to_string(format!("/proc/{other}/stat"));
             stat.map_or(true, |stat| stat.contains(") Z ")).then_some(())
         });
+    }
+
+    #[test]
+    fn what_a_stopped_child_has_started_ends_with_it() {
+        let (mut process, other) = with_another("stopped", "wait");
+        process.terminate();
+        until("it ends", || process.reap());
+        wait_for_end_of(&other);
+    }
+
+    #[test]
+    fn what_a_child_leaves_behind_ends_with_it() {
+        let (mut process, other) =
+            with_another("left", "until [ -e $0.go ]; do :; done; rm $0.go; exit 0");
+        let go = format!("vitald-process-left-{}.go", std::process::id());
+        fs::write(std::env::temp_dir().join(go), "").unwrap();
+        let end = until("it ends", || process.reap());
+        assert!(matches!(end, End::Status(status) if status.success()), "{end:?}");
+        wait_for_end_of(&other);
     }
 
     #[test]
