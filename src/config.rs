@@ -217,6 +217,36 @@ impl Config {
         self.check_values().map_err(|fault| format!("{}: {}", fault.key, fault.sentence))
     }
 
+    /// The keys, or sections, in which `new` differs and that are only read at a start: all but
+    /// `alert` and `log_level`.
+    pub fn needing_restart(&self, new: &Config) -> Vec<&'static str> {
+        let Config {
+            listen,
+            interval,
+            sample_when_idle,
+            no_auth,
+            connections_max,
+            allow_hosts,
+            allow_origins,
+            log_level: _,
+            history,
+            processes,
+            alerts: _,
+        } = self;
+        let same = [
+            ("listen", *listen == new.listen),
+            ("interval", *interval == new.interval),
+            ("sample_when_idle", *sample_when_idle == new.sample_when_idle),
+            ("no_auth", *no_auth == new.no_auth),
+            ("max_connections", *connections_max == new.connections_max),
+            ("allow_host", *allow_hosts == new.allow_hosts),
+            ("allow_origin", *allow_origins == new.allow_origins),
+            ("history", *history == new.history),
+            ("processes", *processes == new.processes),
+        ];
+        same.into_iter().filter(|(_, is_same)| !is_same).map(|(key, _)| key).collect()
+    }
+
     fn check_values(&self) -> Result<(), Fault> {
         let fault = |key, sentence| Err(Fault { key, sentence });
         if self.listen.is_empty() {
@@ -303,6 +333,17 @@ mod tests {
         assert!(config(Duration::from_millis(99)).check().unwrap_err().contains("interval"));
         let config = Config { connections_max: 0, ..Config::default() };
         assert!(config.check().unwrap_err().contains("max_connections"));
+    }
+
+    #[test]
+    fn what_needs_a_restart_is_all_but_alerts_and_the_level() {
+        let old = Config::default();
+        let mut new = Config { log_level: log::LevelFilter::Trace, ..Config::default() };
+        new.alerts = Rules::none();
+        assert_eq!(old.needing_restart(&new), [""; 0]);
+        new.history.series_max += 1;
+        new.interval *= 2;
+        assert_eq!(old.needing_restart(&new), ["interval", "history"]);
     }
 
     #[test]

@@ -1,7 +1,8 @@
-//! The binary: arguments, logger, signals; nothing else.
+//! The binary: arguments, logger, signals; nothing else. SIGHUP has the file read again, unless there
+//! is a terminal: then that has gone, and vitald stops.
 
 use std::env;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use log::LevelFilter;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::{flag, low_level::pipe};
 use vitald::app::protocol::{DEFAULT_SUBSCRIPTION, Metrics};
 use vitald::app::unix_ms;
@@ -27,7 +28,7 @@ const COULD_NOT_RUN: u8 = 1;
 const WRONG_USE: u8 = 2;
 
 fn main() -> ExitCode {
-    let command = match cli::parse(env::args_os(), |name| env::var_os(name), read_file) {
+    let command = match parse() {
         Ok(command) => command,
         Err(sentence) => return fail(&sentence, WRONG_USE),
     };
@@ -36,13 +37,18 @@ fn main() -> ExitCode {
         Command::Version => print(concat!("vitald ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Once { config, pretty } => once(&config, pretty),
         Command::Check(config) => print(&config.to_toml()),
-        Command::Serve(config) => serve(&config),
+        Command::Serve(config) => serve(config),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(Error::Config(sentence)) => fail(&sentence, WRONG_USE),
         Err(error) => fail(&error.to_string(), COULD_NOT_RUN),
     }
+}
+
+/// What the arguments, the environment and the file say now.
+fn parse() -> Result<Command, String> {
+    cli::parse(env::args_os(), |name| env::var_os(name), read_file)
 }
 
 fn fail(sentence: &str, status: u8) -> ExitCode {
@@ -78,15 +84,17 @@ fn once(config: &Config, pretty: bool) -> Result<(), Error> {
     print(&(text.expect("our own messages can be written as JSON") + "\n"))
 }
 
-fn serve(config: &Config) -> Result<(), Error> {
+fn serve(mut config: Config) -> Result<(), Error> {
     // The libraries' own lines name no connection; ours say the same with one.
     let logger = simple_logger::SimpleLogger::new()
-        .with_level(config.log_level)
+        .with_level(LevelFilter::Trace)
         .with_module_level("mio", LevelFilter::Warn)
         .with_module_level("tungstenite", LevelFilter::Warn);
     logger.init().expect("nobody else has set a logger");
-    let mut server = Server::bind(config)?;
-    let stop = watch_signals(&mut server)?;
+    // The logger's own level cannot be changed later; this one can.
+    log::set_max_level(config.log_level);
+    let mut server = Server::bind(&config)?;
+    let signals = watch_signals(&mut server)?;
     let mut lines = String::new();
     for address in server.addresses() {
         lines.push_str(&format!("vitald listening on {address}\n"));
@@ -94,8 +102,14 @@ fn serve(config: &Config) -> Result<(), Error> {
     print(&lines)?;
     loop {
         let turn = server.turn(None)?;
-        if turn.woken && stop.load(Ordering::Relaxed) {
-            server.shutdown();
+        if turn.woken {
+            let is_stopping = signals.stop.load(Ordering::Relaxed);
+            if is_stopping {
+                server.shutdown();
+            }
+            if signals.hangup.swap(false, Ordering::Relaxed) && !is_stopping {
+                hang_up(&mut server, &mut config, &signals);
+            }
         }
         if turn.finished {
             log::info!("stopped");
@@ -104,9 +118,50 @@ fn serve(config: &Config) -> Result<(), Error> {
     }
 }
 
-/// Makes SIGTERM and SIGINT wake the loop and set the flag; a second one ends the process at once.
-fn watch_signals(server: &mut Server) -> Result<Arc<AtomicBool>, Error> {
+/// What the signals have said, and where they come from.
+struct Signals {
+    stop: Arc<AtomicBool>,
+    hangup: Arc<AtomicBool>,
+    /// Whether standard input and standard error were a terminal: of one that has gone nobody can
+    /// tell any more.
+    terminals: [bool; 2],
+}
+
+/// SIGHUP: stops if there was a terminal, which has gone; reads the file again if there was none.
+fn hang_up(server: &mut Server, config: &mut Config, signals: &Signals) {
+    let [is_input, is_error] = signals.terminals;
+    if is_error {
+        // A line to a terminal that has gone cannot be written, and would end the process.
+        log::set_max_level(LevelFilter::Off);
+    }
+    if is_input || is_error {
+        return server.shutdown();
+    }
+    match parse() {
+        Ok(Command::Serve(new)) => reload(server, config, new),
+        Ok(_) => unreachable!("the arguments are those that it was started with"),
+        Err(sentence) => log::warn!("reload refused=true action=\"keep what was\": {sentence}"),
+    }
+}
+
+/// Takes over what can change in a run, and says what cannot.
+fn reload(server: &mut Server, config: &mut Config, new: Config) {
+    log::set_max_level(new.log_level);
+    server.reload(&new);
+    let (alerts, level) = (new.alerts.iter().count(), new.log_level);
+    log::info!("reload alerts={alerts} log_level={level}");
+    let keys = config.needing_restart(&new).join(",");
+    if !keys.is_empty() {
+        log::info!("reload keys={keys} action=\"restart vitald to change them\"");
+    }
+    (config.alerts, config.log_level) = (new.alerts, new.log_level);
+}
+
+/// Makes SIGTERM and SIGINT wake the loop and set a flag, a second one end the process at once, and
+/// SIGHUP wake the loop and set a flag of its own: a terminal that goes may send two.
+fn watch_signals(server: &mut Server) -> Result<Signals, Error> {
     let stop = Arc::new(AtomicBool::new(false));
+    let hangup = Arc::new(AtomicBool::new(false));
     let (receiver, sender) = UnixStream::pair().map_err(Error::Poll)?;
     for signal in [SIGTERM, SIGINT] {
         // In the order they run: exit if the flag is set already, set it, then wake the loop.
@@ -115,6 +170,10 @@ fn watch_signals(server: &mut Server) -> Result<Arc<AtomicBool>, Error> {
             .and_then(|_| pipe::register(signal, sender.try_clone()?))
             .map_err(Error::Poll)?;
     }
+    flag::register(SIGHUP, Arc::clone(&hangup))
+        .and_then(|_| pipe::register(SIGHUP, sender))
+        .map_err(Error::Poll)?;
     server.wake_on(receiver)?;
-    Ok(stop)
+    let terminals = [io::stdin().is_terminal(), io::stderr().is_terminal()];
+    Ok(Signals { stop, hangup, terminals })
 }

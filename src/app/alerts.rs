@@ -9,6 +9,7 @@ pub mod messages;
 mod process;
 mod words;
 
+use std::path::Path;
 use std::time::Duration;
 
 use self::commands::Commands;
@@ -103,6 +104,20 @@ impl Alarm {
     /// A drain has begun.
     pub fn drain(&mut self) {
         self.commands.drain();
+    }
+}
+
+/// Says which commands cannot be started as things are. One without a path is looked for when it
+/// runs.
+pub fn warn_of_programs(rules: &Rules) {
+    for rule in rules.iter().filter(|rule| rule.enabled) {
+        let program = rule.command.first().map(Path::new).filter(|program| program.is_absolute());
+        if let Some(program) = program.filter(|program| !process::is_program(program)) {
+            log::warn!(
+                "alert command rule={:?} program={program:?} executable=false action=\"try anyway\"",
+                rule.name
+            );
+        }
     }
 }
 

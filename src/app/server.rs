@@ -108,6 +108,7 @@ impl Server {
         metrics.set_history(&config.history).map_err(|error| Error::History(error.to_string()))?;
         let machine = metrics.facts().name.clone();
         let access = Access::new(&config.allow_hosts, &config.allow_origins, machine.as_deref());
+        super::alerts::warn_of_programs(&config.alerts);
         let app = App::new(metrics, access, slots)
             .with_alerts(config.alerts.clone())
             .with_processes(processes::for_this_host(), config.processes.commands);
@@ -168,6 +169,14 @@ impl Server {
     /// When the message is longer than a shared one may be (64 KiB), or too many are held.
     pub fn broadcast_event(&mut self, message: &str) -> Result<usize, NoFrame> {
         self.engine.act(|_, context| super::broadcast(context, message))
+    }
+
+    /// Takes over what may change while it runs: the alerts. One that is as it was keeps its state;
+    /// what fires by one that is gone or changed has resolved. For the rest see
+    /// [`Config::needing_restart`].
+    pub fn reload(&mut self, config: &Config) {
+        super::alerts::warn_of_programs(&config.alerts);
+        self.engine.act(|app, context| app.set_alerts(context, config.alerts.clone()));
     }
 
     /// Begins to stop in order: listeners close, subscribers get close code 1001; complete after at

@@ -38,12 +38,14 @@ impl Vitald {
 
     /// Starts it with further arguments. Lines for further listeners are left unread.
     pub fn start_with(arguments: &[&str]) -> Vitald {
-        let mut child = command()
-            .args(["-l", "127.0.0.1:0", "-i", "100ms", "--log-level", "warn"])
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the binary starts");
+        let mut command = command();
+        command.args(["-l", "127.0.0.1:0", "-i", "100ms", "--log-level", "warn"]).args(arguments);
+        Vitald::start_as(&mut command)
+    }
+
+    /// Starts it as `command` has it, which has a listener on loopback.
+    pub fn start_as(command: &mut Command) -> Vitald {
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("the binary starts");
         let mut line = String::new();
         let mut stdout = BufReader::new(child.stdout.take().expect("standard output is a pipe"));
         stdout.read_line(&mut line).expect("the binary says where it listens");

@@ -8,10 +8,12 @@
 
 use std::io;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use rustix::fs::{Access, access};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 /// How often, and how often at most, a killed child is looked at when it must be reaped here and
@@ -34,6 +36,11 @@ pub(super) enum End {
     Status(ExitStatus),
     /// It has ended and another part of the program took its status.
     Unknown,
+}
+
+/// Whether a file is there that this process may run.
+pub(super) fn is_program(path: &Path) -> bool {
+    path.is_file() && access(path, Access::EXEC_OK).is_ok()
 }
 
 impl Process {
