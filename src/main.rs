@@ -1,5 +1,5 @@
-//! The binary: arguments, logger, signals; nothing else. SIGHUP has the file read again, unless there
-//! is a terminal: then that has gone, and vitald stops.
+//! The binary: arguments, logger, signals; nothing else. SIGHUP has the file read again, unless
+//! there is a terminal: then that has gone, and vitald stops.
 
 use std::env;
 use std::io::{self, IsTerminal, Write};

@@ -1,4 +1,5 @@
-//! SIGHUP as an operator sends it: the real binary reads its file again, or stops with its terminal.
+//! SIGHUP as an operator sends it: the real binary reads its file again, or stops with its
+//! terminal.
 
 mod support;
 

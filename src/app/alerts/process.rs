@@ -3,8 +3,8 @@
 //! Owns [`Process`]: a child in a process group of its own, so that what it starts can be stopped
 //! with it. Promises: looking and signalling do not wait for the child, and starting only until the
 //! kernel has read the program; a group is signalled only while its leader has not been reaped, so
-//! that the number cannot be another's by then; when the leader has ended, so has its group; what is
-//! dropped has been killed and reaped, unless the kernel does not let it go. Knows no clock.
+//! that the number cannot be another's by then; when the leader has ended, so has its group; what
+//! is dropped has been killed and reaped, unless the kernel does not let it go. Knows no clock.
 
 use std::io;
 use std::os::unix::process::CommandExt;
