@@ -2,8 +2,9 @@
 //!
 //! Promises: every key is there with the value in force, or commented out where there is none, and
 //! what is written reads back as the same configuration. `examples/vitald.toml` is what the
-//! defaults look like. Secrets are never written. May import: the rules of
-//! alerts.
+//! defaults look like. Commands of alerts are written with their
+//! arguments, for what is printed says the same: whoever keeps secrets there, and not in a file
+//! that the command reads, shows them. May import: the rules of alerts.
 
 use std::fmt::Write;
 
