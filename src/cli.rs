@@ -12,7 +12,7 @@ use std::time::Duration;
 use lexopt::prelude::*;
 
 use crate::config::{
-    Config, Draft, Listen, PATH_DEFAULT, parse_duration, parse_level, read_into, text_of,
+    Config, Draft, Listen, PATH_DEFAULT, bytes_of, parse_duration, parse_level, read_into, text_of,
 };
 
 /// What `--help` prints.
@@ -247,9 +247,10 @@ fn read_configured(
         (None, Some(path)) => (path.as_path(), "VITALD_CONFIG: "),
         (None, None) => (Path::new(PATH_DEFAULT), ""),
     };
-    let text = text_of(path, !place.is_empty(), files(path));
-    match text.map_err(|sentence| format!("{place}{sentence}"))? {
-        Some(text) => read_into(draft, path, &text),
+    // Who has named it is to blame where it cannot be had; what is wrong in it has its own place.
+    let bytes = bytes_of(path, !place.is_empty(), files(path));
+    match bytes.map_err(|sentence| format!("{place}{sentence}"))? {
+        Some(bytes) => read_into(draft, path, &text_of(path, bytes)?),
         None => Ok(()),
     }
 }

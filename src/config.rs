@@ -25,7 +25,7 @@ use crate::metrics::history::{HistoryOptions, SERIES_LIMIT, WRITE_EVERY_MAX, WRI
 pub(crate) use draft::Draft;
 pub use duration::{duration_text, parse_duration};
 pub use file::{FILE_BYTES_MAX, PATH_DEFAULT, read_file};
-pub(crate) use file::{read_into, text_of};
+pub(crate) use file::{bytes_of, read_into, text_of};
 
 /// Shortest sampling interval: below it, counters of 10 ms resolution give no meaningful rates.
 pub const INTERVAL_MIN: Duration = Duration::from_millis(100);

@@ -30,6 +30,7 @@ pub mod cli;
 pub mod config;
 pub mod engine;
 pub mod metrics;
+mod spelling;
 
 pub use app::server::{Error, Server};
 pub use config::Config;

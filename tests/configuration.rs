@@ -85,6 +85,9 @@ fn what_is_no_configuration_file_is_refused_in_a_sentence() {
         let shown = path.display().to_string();
         assert!(sentence.contains(&shown) && sentence.contains(part), "{sentence}");
     }
+    let sentence = refusal(&["check", "-c", latin.path()]);
+    let beginning = format!("vitald: {}:1: this is not UTF-8: ", latin.path());
+    assert!(sentence.starts_with(&beginning), "like any mistake in the file: {sentence}");
 }
 
 #[test]

@@ -50,7 +50,7 @@ fn read_one(mut section: Section<'_>, rules: &mut Rules) -> Result<(), String> {
         setting.severity = Some(item.read(severity)?);
     }
     if let Some(item) = take(&mut section, &mut said, "command") {
-        setting.command = Some(item.texts()?);
+        setting.command = Some(command(&item)?);
     }
     let place = section.wrong("");
     // First of all: a key may be missing because of a slip in it.
@@ -76,6 +76,19 @@ fn take<'f>(section: &mut Section<'f>, said: &mut Said<'f>, key: &'static str) -
 /// A name as messages show it: one that is too long is refused with its beginning.
 fn shown(name: &str) -> &str {
     name.char_indices().nth(40).map_or(name, |(end, _)| &name[..end])
+}
+
+/// A program and its arguments. One text is a program without any: there is no shell that would
+/// take it apart.
+fn command(item: &Item<'_>) -> Result<Vec<String>, String> {
+    let is_line = item.text().is_ok_and(|text| text.contains(char::is_whitespace));
+    if is_line {
+        return Err(item.wrong(
+            "the text has white space and is not taken apart: write an array, \
+             [\"/path/program\", \"argument\"]",
+        ));
+    }
+    item.texts()
 }
 
 fn severity(text: &str) -> Result<Severity, String> {
@@ -132,6 +145,16 @@ mod tests {
         let link = find(&config, "link");
         assert_eq!((link.bound, link.clear, link.hold), (Bound::Below(1.0), 1.0, HOLD));
         assert!(!find(&config, "memory").enabled && find(&config, "cpu").enabled);
+        let names: Vec<_> = config.alerts.iter().skip(5).map(|rule| rule.name.as_str()).collect();
+        assert_eq!(names, ["disk \"full\"", "link"], "in their order");
+    }
+
+    #[test]
+    fn a_lone_text_is_a_program_and_an_array_may_name_one_with_a_space() {
+        for (command, words) in [("\"/bin/x\"", "/bin/x"), ("[\"/bin/a b\"]", "/bin/a b")] {
+            let text = format!("[[alert]]\nname = \"cpu\"\ncommand = {command}");
+            assert_eq!(find(&read(&text).unwrap(), "cpu").command, [words]);
+        }
     }
 
     #[test]
@@ -171,7 +194,13 @@ mod tests {
             ),
             (
                 "[[alert]]\nname = \"x\"\nmetric = \"cpu.use\"\nabove = 1",
-                "f:3: [[alert]] \"x\" metric: \"cpu.use\" names no figure of cpu: there is cpu's \"usage\"",
+                "f:3: [[alert]] \"x\" metric: \"cpu.use\" names no figure of cpu: end it with one of \
+                 user, usage, nice, irq, system, steal, iowait, frequency_mhz",
+            ),
+            (
+                "[[alert]]\nname = \"cpu\"\ncommand = \"/bin/x --a b\"",
+                "f:3: [[alert]] \"cpu\" command: the text has white space and is not taken apart: \
+                 write an array, [\"/path/program\", \"argument\"]",
             ),
             (
                 "[[alert]]\nname = \"x\"\nmetric = \"cpu.usage\"",
@@ -199,6 +228,10 @@ mod tests {
             (
                 "[[alert]]\nname = \"x\"\nabov = 10",
                 "f:3: [[alert]] \"x\" abov: there is no such key: is above meant?",
+            ),
+            (
+                "[[alert]]\nname = \"cpu\"\n\n[[alert]]\nabove = 1",
+                "f:4: [[alert]]: there is no name: give each alert one of its own",
             ),
         ] {
             assert_eq!(read(text).unwrap_err(), expected, "{text}");

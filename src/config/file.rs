@@ -33,13 +33,13 @@ pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Makes a text of what `bytes` says, or a sentence of why there is none. `Ok(None)`: the file is
-/// not there and need not be, for nobody has named it.
-pub(crate) fn text_of(
+/// The bytes of a file, or a sentence of why there are none. `Ok(None)`: the file is not there and
+/// need not be, for nobody has named it.
+pub(crate) fn bytes_of(
     path: &Path,
     is_named: bool,
     bytes: io::Result<Vec<u8>>,
-) -> Result<Option<String>, String> {
+) -> Result<Option<Vec<u8>>, String> {
     let shown = path.display();
     let bytes = match bytes {
         Ok(bytes) => bytes,
@@ -63,12 +63,16 @@ pub(crate) fn text_of(
     if bytes.len() > FILE_BYTES_MAX {
         return Err(format!("{shown}: it is larger than 256 KiB: name a configuration file"));
     }
-    let utf8 = String::from_utf8(bytes).map_err(|error| {
+    Ok(Some(bytes))
+}
+
+/// The text that the bytes of a file are.
+pub(crate) fn text_of(path: &Path, bytes: Vec<u8>) -> Result<String, String> {
+    String::from_utf8(bytes).map_err(|error| {
         let good = String::from_utf8_lossy(&error.as_bytes()[..error.utf8_error().valid_up_to()]);
         let place = Source::new(path, &good).place(good.len());
         format!("{place}: this is not UTF-8: save the file as UTF-8")
-    });
-    utf8.map(Some)
+    })
 }
 
 /// Puts into `draft` what the `text` of the file at `path` says.
@@ -320,24 +324,25 @@ mod tests {
 
     #[test]
     fn a_file_that_cannot_be_read_is_told_apart() {
-        let refused = |bytes| text_of(Path::new("/f"), true, bytes).unwrap_err();
+        let refused = |bytes| bytes_of(Path::new("/f"), true, bytes).unwrap_err();
         let kind = |kind: io::ErrorKind| refused(Err(kind.into()));
         assert!(kind(io::ErrorKind::NotFound).starts_with("/f: there is no such file"));
         assert!(kind(io::ErrorKind::IsADirectory).starts_with("/f: this is a directory"));
         assert!(kind(io::ErrorKind::PermissionDenied).starts_with("/f: this user may not read it"));
         assert!(kind(io::ErrorKind::TimedOut).starts_with("/f: it cannot be read: timed out"));
-        assert!(refused(Ok(b"# ok\n# \xff".to_vec())).starts_with("/f:2: this is not UTF-8"));
+        let latin = text_of(Path::new("/f"), b"# ok\n# \xff".to_vec()).unwrap_err();
+        assert!(latin.starts_with("/f:2: this is not UTF-8"));
         let huge = refused(Ok(vec![b'#'; FILE_BYTES_MAX + 1]));
         assert!(huge.starts_with("/f: it is larger than 256 KiB"), "{huge}");
-        assert!(text_of(Path::new("/f"), true, Ok(vec![b'#'; FILE_BYTES_MAX])).is_ok());
+        assert!(bytes_of(Path::new("/f"), true, Ok(vec![b'#'; FILE_BYTES_MAX])).is_ok());
     }
 
     #[test]
     fn only_a_file_that_nobody_has_named_may_be_absent() {
         let absent = || Err(io::ErrorKind::NotFound.into());
-        assert_eq!(text_of(Path::new("/f"), false, absent()), Ok(None));
-        assert!(text_of(Path::new("/f"), true, absent()).is_err());
+        assert_eq!(bytes_of(Path::new("/f"), false, absent()), Ok(None));
+        assert!(bytes_of(Path::new("/f"), true, absent()).is_err());
         let denied = Err(io::ErrorKind::PermissionDenied.into());
-        assert!(text_of(Path::new("/f"), false, denied).is_err());
+        assert!(bytes_of(Path::new("/f"), false, denied).is_err());
     }
 }

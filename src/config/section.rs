@@ -4,7 +4,7 @@
 //! for. Every error is whole: `FILE:LINE: KEY: what is wrong: what to write`, and
 //! [`Item::wrong`] makes one of what a caller finds wrong with a value. Whoever reads a section
 //! ends with [`Section::finish`], which refuses keys that nobody has asked for.
-//! May import: nothing of ours.
+//! May import: the spelling of names.
 
 use std::fmt;
 use std::path::Path;
@@ -14,13 +14,14 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::duration::parse_duration;
+use crate::spelling::{WORD_BYTES_MAX, nearest};
 
 /// Bytes of a text: a path of Linux has no more, and everything else is shorter. A sentence that
 /// quotes it stays readable.
 pub(crate) const TEXT_BYTES_MAX: usize = 4096;
 
-/// Bytes of a key that are shown, and that are compared with the keys there are: twice the longest.
-pub(crate) const KEY_BYTES_MAX: usize = 48;
+/// Bytes of a key that are shown: as many as are compared with the keys there are.
+pub(crate) const KEY_BYTES_MAX: usize = WORD_BYTES_MAX;
 
 /// The file: what messages call it, and its text.
 #[derive(Clone, Copy)]
@@ -79,24 +80,6 @@ impl<'f> Section<'f> {
         label: &str,
     ) -> Result<Option<Section<'f>>, String> {
         self.take(key).map(|item| item.section(label)).transpose()
-    }
-
-    /// The tables of the array `key`, each called `label` in messages until it is renamed.
-    #[allow(dead_code, reason = "for what may be there several times")]
-    pub(crate) fn take_sections(
-        &mut self,
-        key: &'static str,
-        label: &str,
-    ) -> Result<Vec<Section<'f>>, String> {
-        let Some(item) = self.take(key) else {
-            return Ok(Vec::new());
-        };
-        match item.value.get_ref() {
-            DeValue::Array(values) => {
-                values.iter().map(|value| item.part(value).section(label)).collect()
-            }
-            _ => Err(item.wrong_type(&format!("sections that begin with {label}"))),
-        }
     }
 
     /// What is wrong with the section as a whole, such as a key that it lacks.
@@ -248,108 +231,5 @@ impl<'f> Item<'f> {
             DeValue::Table(_) => "a table",
         };
         self.wrong(format!("this is {found}: write {wanted}"))
-    }
-}
-
-/// The known key that `key` is a slip of, if it is near one.
-fn nearest(key: &str, known: &[&'static str]) -> Option<&'static str> {
-    if key.len() > KEY_BYTES_MAX {
-        return None;
-    }
-    let distance = |known: &str| distance(&plain(key), &plain(known));
-    let best = known.iter().copied().min_by_key(|known| distance(known))?;
-    // A third of the letters may be wrong: half would find "path" in "auth".
-    (distance(best) <= best.len() / 3).then_some(best)
-}
-
-/// Without what is written in several ways.
-fn plain(key: &str) -> Vec<u8> {
-    key.bytes().map(|byte| byte.to_ascii_lowercase()).filter(|byte| !b"-_".contains(byte)).collect()
-}
-
-/// How many bytes have to be added, removed or changed to make one of the other (Levenshtein).
-fn distance(left: &[u8], right: &[u8]) -> usize {
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (above, byte) in left.iter().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], above + 1);
-        for (at, other) in right.iter().enumerate() {
-            let changed = diagonal + usize::from(byte != other);
-            diagonal = row[at + 1];
-            row[at + 1] = changed.min(diagonal + 1).min(row[at] + 1);
-        }
-    }
-    row[right.len()]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Rules with names, as a part of the file that is an array of tables would be read.
-    fn read(text: &str) -> Result<Vec<(String, f64)>, String> {
-        let source = Source::new(Path::new("/f"), text);
-        let table = DeTable::parse(text).expect("it is TOML");
-        let mut top = Section::top(source, table.get_ref());
-        let mut rules = Vec::new();
-        for mut rule in top.take_sections("rule", "[[rule]]")? {
-            let name = rule.take("name").ok_or_else(|| rule.wrong("there is no name: give one"))?;
-            let name = name.text()?.to_owned();
-            rule.rename(format!("[[rule]] \"{name}\""));
-            let above = rule.take("above").ok_or_else(|| rule.wrong("above is missing"))?;
-            let threshold = above.number()?;
-            if threshold < 0.0 {
-                return Err(above.wrong("it is below 0"));
-            }
-            rule.finish()?;
-            rules.push((name, threshold));
-        }
-        top.finish()?;
-        Ok(rules)
-    }
-
-    #[test]
-    fn tables_of_an_array_are_read_in_their_order() {
-        let text = "[[rule]]\nname = \"b\"\nabove = 1\n[[rule]]\nname = \"a\"\nabove = 2.5";
-        assert_eq!(read(text), Ok(vec![("b".to_owned(), 1.0), ("a".to_owned(), 2.5)]));
-        assert_eq!(read(""), Ok(vec![]));
-    }
-
-    #[test]
-    fn a_mistake_in_a_table_of_an_array_names_the_table_by_its_line_or_its_name() {
-        let first = "[[rule]]\nname = \"a\"\nabove = 1\n";
-        for (rest, sentence) in [
-            ("\n[[rule]]\nabove = 1", "/f:5: [[rule]]: there is no name: give one"),
-            ("[[rule]]\nname = \"b\"", "/f:4: [[rule]] \"b\": above is missing"),
-            ("[[rule]]\nname = \"b\"\nabove = -1", "/f:6: [[rule]] \"b\" above: it is below 0"),
-            (
-                "[[rule]]\nname = \"b\"\nabove = nan",
-                "/f:6: [[rule]] \"b\" above: this is out of range: write a finite number",
-            ),
-            (
-                "[[rule]]\nname = \"b\"\nabove = 1\nabov = 2",
-                "/f:7: [[rule]] \"b\" abov: there is no such key: is above meant?",
-            ),
-        ] {
-            assert_eq!(read(&format!("{first}{rest}")), Err(sentence.to_owned()));
-        }
-        let sentence = "/f:1: rule: this is a table: write sections that begin with [[rule]]";
-        assert_eq!(read("[rule]\nname = \"a\""), Err(sentence.to_owned()));
-    }
-
-    #[test]
-    fn a_key_is_near_where_a_third_of_it_is_wrong() {
-        for (key, meant) in [
-            ("interval", Some("interval")),
-            ("Interval", Some("interval")),
-            ("inter-val", Some("interval")),
-            ("intrvl", Some("interval")),
-            ("rates", Some("rate")),
-            ("ra", None),
-            ("", None),
-            ("colour", None),
-        ] {
-            assert_eq!(nearest(key, &["interval", "rate"]), meant, "{key}");
-        }
-        assert_eq!(nearest("interval", &[]), None);
     }
 }

@@ -2,10 +2,12 @@
 //!
 //! Owns [`Target`]. Promises: reading a figure neither parses nor allocates. A path is refused
 //! unless its topic and its column exist and the column is a single figure or a flag; rows are not
-//! checked, for a disk may be plugged in later. May import: `definition`, `snapshot`.
+//! checked, for a disk may be plugged in later. May import: `definition`,
+//! `snapshot`, the spelling of names.
 
 use crate::metrics::definition::{Field, Kind, TOPICS, Topic, Unit};
 use crate::metrics::snapshot::{Content, Record, Rows, Snapshot};
+use crate::spelling::choices;
 
 /// Stands for every row in the place of a row's key.
 const EVERY_ROW: &str = "*";
@@ -37,7 +39,10 @@ impl Target {
     /// What is wrong, to follow the path in a sentence.
     pub(super) fn parse(path: &str) -> Result<Target, String> {
         let (name, rest) = path.split_once('.').unwrap_or((path, ""));
-        let topic = Topic::position(name).ok_or("names no topic that there is")?;
+        let topic = Topic::position(name).ok_or_else(|| {
+            let topics = choices(name, TOPICS.iter().map(|topic| topic.name));
+            format!("names no topic: begin it with one of {topics}")
+        })?;
         let table = &TOPICS[topic];
         let (scope, column) = match table.key {
             None => (Scope::Single, rest),
@@ -52,7 +57,9 @@ impl Target {
         };
         let found = table.field(column).filter(|&column| is_scalar(&table.fields[column]));
         let column = found.ok_or_else(|| {
-            format!("names no figure of {name}: there is {name}'s {:?}", example(table))
+            let figures = table.fields.iter().filter(|field| is_scalar(field));
+            let figures = choices(column, figures.map(|field| field.name));
+            format!("names no figure of {name}: end it with one of {figures}")
         })?;
         Ok(Target { topic, column, scope })
     }
@@ -170,6 +177,18 @@ mod tests {
         ] {
             let mistake = Target::parse(path).unwrap_err();
             assert!(mistake.starts_with("names no "), "{path}: {mistake}");
+        }
+    }
+
+    #[test]
+    fn what_there_is_is_listed_with_the_nearest_first_and_briefly() {
+        let mistake = |path: &str| Target::parse(path).unwrap_err();
+        assert!(mistake("cup.usage").contains("begin it with one of cpu, "));
+        assert!(mistake("filesystem./.usage").contains("one of filesystems, "));
+        let figure = mistake("disks.vda.utilization");
+        assert!(figure.contains("end it with one of utilisation, "), "{figure}");
+        for path in ["x".repeat(256), format!("cpu.{}", "x".repeat(250))] {
+            assert!(mistake(&path).len() < 250, "{}", mistake(&path));
         }
     }
 
