@@ -194,8 +194,8 @@ mod tests {
             ),
             (
                 "[[alert]]\nname = \"x\"\nmetric = \"cpu.use\"\nabove = 1",
-                "f:3: [[alert]] \"x\" metric: \"cpu.use\" names no figure of cpu: end it with one of \
-                 user, usage, nice, irq, system, steal, iowait, frequency_mhz",
+                "f:3: [[alert]] \"x\" metric: \"cpu.use\" names no figure of cpu: end it with \
+                 one of user, usage, nice, irq, system, steal, iowait, frequency_mhz",
             ),
             (
                 "[[alert]]\nname = \"cpu\"\ncommand = \"/bin/x --a b\"",
