@@ -159,7 +159,8 @@ impl<'a> Exposition<'a> {
         Some(FamilyId(place))
     }
 
-    /// Adds a sample. The first of a series stays; one that there is no room for is left out.
+    /// Adds a sample. The first of a series stays; one that there is no room for is left out, and so
+    /// is a count below nothing.
     pub fn sample(
         &mut self,
         family: Option<FamilyId>,
@@ -167,7 +168,11 @@ impl<'a> Exposition<'a> {
         value: impl Into<Number>,
     ) {
         let Some(FamilyId(place)) = family else { return };
-        if self.is_too_long() {
+        let value = value.into();
+        // A file that says a count is below nothing has not been read right.
+        let is_nonsense = self.families[place].kind == Kind::Counter
+            && matches!(value, Number::Real(value) if value.is_nan() || value < 0.0);
+        if is_nonsense || self.is_too_long() {
             return;
         }
         let start = self.lines.len();
@@ -180,7 +185,7 @@ impl<'a> Exposition<'a> {
             return;
         }
         self.lines.push(b' ');
-        write_number(value.into(), &mut self.lines);
+        write_number(value, &mut self.lines);
         self.lines.push(b'\n');
         self.bytes += self.lines.len() - start;
         self.samples.push(Sample { family: place, line: start..self.lines.len() });

@@ -59,7 +59,7 @@ impl<const N: usize> Sliding<N> {
         let (now, counts) = self.newest;
         let kept = self.count.saturating_sub(KEPT)..self.count;
         let mut kept = kept.map(|reading| &self.readings[reading % KEPT]);
-        let last = kept.clone().filter(|(at, _)| *at < now).last();
+        let last = kept.clone().rfind(|(at, _)| *at < now);
         let oldest = match kept.find(|(at, _)| *at + SPAN >= now) {
             // It stands alone in the span.
             Some(found) if found.0 == now => last.unwrap_or(found),

@@ -57,6 +57,19 @@ fn openmetrics_announces_a_counter_without_its_suffix_and_ends_with_eof() {
 }
 
 #[test]
+fn a_count_below_nothing_is_left_out_and_a_gauge_is_not() {
+    let text = text_of(Format::Text, |out| {
+        let total = out.family("b_total", "Bytes.", Kind::Counter);
+        out.sample(total, &[("device", "a")], -3.0);
+        out.sample(total, &[("device", "b")], f64::NAN);
+        out.sample(total, &[("device", "c")], 0.0);
+        out.gauge("a_celsius", "How warm.", Some(-3.0));
+    });
+    let samples: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+    assert_eq!(samples, ["a_celsius -3", "b_total{device=\"c\"} 0"]);
+}
+
+#[test]
 fn the_first_of_a_series_stays() {
     let text = text_of(Format::Text, |out| {
         let family = out.family("a", "A.", Kind::Gauge);
