@@ -90,7 +90,11 @@ impl World {
         // Last words have a second, which a window that is shut again and again can use up.
         let shut = self.net.shut_until(client.id);
         let was_shut = shut.is_some_and(|until| self.clock.now() < until + LAST_WORDS);
-        if was_shut && hearing.is_mid_speech() && !client.is_leaving() {
+        // They may not even have begun: a refusal, or the close frame of one that was open.
+        let is_without_last_words = hearing.is_mid_speech()
+            || is_unheard(client)
+            || (hearing.is_open && hearing.close_code.is_none());
+        if was_shut && is_without_last_words && !client.is_leaving() {
             return;
         }
         match &plan.expectation {
