@@ -50,9 +50,14 @@ pub fn signed(word: &[u8]) -> Option<i64> {
 
 /// The 10 s average of a pressure file's line (Documentation/accounting/psi.rst).
 pub fn pressure(bytes: &[u8], line: &[u8]) -> Option<f64> {
-    let line = lines(bytes).find(|found| words(found).next() == Some(line))?;
-    let average = words(line).find_map(|word| word.strip_prefix(b"avg10=")).and_then(decimal);
+    let average = pressure_word(bytes, line, b"avg10=").and_then(decimal);
     average.filter(|average| *average <= 100.0)
+}
+
+/// What stands behind `name` on a pressure file's line.
+pub fn pressure_word<'a>(bytes: &'a [u8], line: &[u8], name: &[u8]) -> Option<&'a [u8]> {
+    let line = lines(bytes).find(|found| words(found).next() == Some(line))?;
+    words(line).find_map(|word| word.strip_prefix(name))
 }
 
 #[cfg(test)]

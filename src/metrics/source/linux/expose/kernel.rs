@@ -59,41 +59,32 @@ pub fn pressure(resource: &str, bytes: &[u8], out: &mut Exposition<'_>) -> bool 
 
 /// The seconds that a line counts in microseconds.
 fn total(bytes: &[u8], line: &[u8]) -> Option<f64> {
-    let line = text::lines(bytes).find(|found| text::words(found).next() == Some(line))?;
-    let total = text::words(line).find_map(|word| word.strip_prefix(b"total="))?;
+    let total = text::pressure_word(bytes, line, b"total=")?;
     text::number(total).map(|microseconds| microseconds as f64 / 1e6)
 }
+
+/// What /proc/stat counts beside processor time: its word, and the family.
+const COUNTS: [(&[u8], &str, &str, Kind); 6] = [
+    (b"btime", "node_boot_time_seconds", "Node boot time, in unixtime.", Kind::Gauge),
+    (b"ctxt", "node_context_switches_total", "Total number of context switches.", Kind::Counter),
+    (b"intr", "node_intr_total", "Total number of interrupts serviced.", Kind::Counter),
+    (b"processes", "node_forks_total", "Total number of forks.", Kind::Counter),
+    (b"procs_running", "node_procs_running", "Number of processes in runnable state.", Kind::Gauge),
+    (
+        b"procs_blocked",
+        "node_procs_blocked",
+        "Number of processes blocked waiting for I/O to complete.",
+        Kind::Gauge,
+    ),
+];
 
 /// What /proc/stat counts beside processor time.
 pub fn stat(bytes: &[u8], out: &mut Exposition<'_>) -> bool {
     let mut is_any = false;
     for line in text::lines(bytes) {
         let mut words = text::words(line);
-        let counts: [(&[u8], &str, &str, Kind); 6] = [
-            (b"btime", "node_boot_time_seconds", "Node boot time, in unixtime.", Kind::Gauge),
-            (
-                b"ctxt",
-                "node_context_switches_total",
-                "Total number of context switches.",
-                Kind::Counter,
-            ),
-            (b"intr", "node_intr_total", "Total number of interrupts serviced.", Kind::Counter),
-            (b"processes", "node_forks_total", "Total number of forks.", Kind::Counter),
-            (
-                b"procs_running",
-                "node_procs_running",
-                "Number of processes in runnable state.",
-                Kind::Gauge,
-            ),
-            (
-                b"procs_blocked",
-                "node_procs_blocked",
-                "Number of processes blocked waiting for I/O to complete.",
-                Kind::Gauge,
-            ),
-        ];
         let Some(word) = words.next() else { continue };
-        let known = counts.into_iter().find(|(known, ..)| *known == word);
+        let known = COUNTS.into_iter().find(|(known, ..)| *known == word);
         let (Some((_, name, help, kind)), Some(value)) =
             (known, words.next().and_then(text::number))
         else {
