@@ -8,10 +8,10 @@ use std::net::TcpStream;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
-use support::{Vitald, answer, next, next_of};
+use support::{Vitald, answer, next, next_of, until};
 
 /// Long enough for a timeout of 10 s and what comes after it, on a host that is busy.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -82,18 +82,6 @@ impl Drop for Folder {
     }
 }
 
-/// Asks again until there is an answer.
-fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let patience = Instant::now() + PATIENCE;
-    loop {
-        if let Some(answer) = ask() {
-            return answer;
-        }
-        assert!(Instant::now() < patience, "it never came to this: {what}");
-        std::thread::yield_now();
-    }
-}
-
 /// More connections than the rules allow, which stay for the 30 s that an idle one may.
 fn fire(vitald: &Vitald) -> Vec<TcpStream> {
     let mut crowd: Vec<_> = (0..5).map(|_| vitald.connect()).collect();
@@ -113,7 +101,7 @@ fn alerts(vitald: &Vitald) -> Value {
 
 /// Waits until the commands are as `is_so` asks.
 fn commands(vitald: &Vitald, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
-    until(what, || {
+    until(PATIENCE, what, || {
         let commands = alerts(vitald)["commands"].take();
         is_so(&commands).then_some(commands)
     })
@@ -127,7 +115,7 @@ fn children(vitald: &Vitald) -> Vec<String> {
 }
 
 fn wait_for(path: impl AsRef<Path>) -> String {
-    until("a file", || fs::read_to_string(&path).ok().filter(|text| text.ends_with('\n')))
+    until(PATIENCE, "a file", || fs::read_to_string(&path).ok().filter(|text| text.ends_with('\n')))
 }
 
 #[test]
@@ -199,7 +187,7 @@ fn a_command_that_does_not_heed_sigterm_is_killed_with_all_it_has_started() {
     assert_eq!((&counts["succeeded"], &counts["failed"]), (&0.into(), &0.into()));
     assert_eq!(children(&vitald), [""; 0], "it has been reaped");
     for pid in pids.split_whitespace() {
-        until("the group has ended", || (!is_running(pid)).then_some(()));
+        until(PATIENCE, "the group has ended", || (!is_running(pid)).then_some(()));
     }
     let server = vitald.get("/api/v1/server", "");
     let (_, body) = server.split_once("\r\n\r\n").expect("a head and a body");
@@ -265,13 +253,14 @@ fn a_stop_ends_the_commands_that_run_and_waits_for_them() {
     ]);
     let crowd = fire(&vitald);
     wait_for(&pid);
-    let pids = until("both run", || Some(children(&vitald)).filter(|pids| pids.len() == 2));
+    let pids =
+        until(PATIENCE, "both run", || Some(children(&vitald)).filter(|pids| pids.len() == 2));
     drop(crowd);
     vitald.signal("-TERM");
     assert!(vitald.wait().success());
     assert!(Path::new(&ended).exists(), "it had the time to clean up");
     for pid in pids {
-        until("it has ended", || (!is_running(&pid)).then_some(()));
+        until(PATIENCE, "it has ended", || (!is_running(&pid)).then_some(()));
     }
 }
 

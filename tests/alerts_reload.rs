@@ -7,12 +7,11 @@ use std::fs::{self, File};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::time::Instant;
 
 use rustix::fs::OFlags;
 use rustix::pty::{OpenptFlags, openpt, ptsname, unlockpt};
 use serde_json::Value;
-use support::{PATIENCE, Vitald, command, socket_path};
+use support::{PATIENCE, Vitald, command, socket_path, until};
 
 /// A vitald with a configuration file and a log of its own, and no terminal.
 struct Desk {
@@ -46,7 +45,7 @@ impl Desk {
 
     /// Waits until these rules fire, and no other is there; gives since when.
     fn firing(&self, names: &[&str]) -> Vec<Value> {
-        until("the rules fire", || {
+        until(PATIENCE, "the rules fire", || {
             let rules = self.alerts()["rules"].take();
             let rules = rules.as_array().expect("a list");
             let is_so = rules.len() == names.len()
@@ -57,7 +56,7 @@ impl Desk {
 
     /// Waits for a line of the log that has all the `parts`, and gives it.
     fn logged(&self, parts: &[&str]) -> String {
-        until(&format!("{parts:?} is logged"), || {
+        until(PATIENCE, &format!("{parts:?} is logged"), || {
             let log = fs::read_to_string(&self.log).expect("the log is there");
             let mut lines = log.lines();
             lines.find(|line| parts.iter().all(|part| line.contains(part))).map(str::to_owned)
@@ -68,18 +67,6 @@ impl Desk {
 impl Drop for Desk {
     fn drop(&mut self) {
         let _ = (fs::remove_file(&self.file), fs::remove_file(&self.log));
-    }
-}
-
-/// Asks again until there is an answer.
-fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let patience = Instant::now() + PATIENCE;
-    loop {
-        if let Some(answer) = ask() {
-            return answer;
-        }
-        assert!(Instant::now() < patience, "it never came to this: {what}");
-        std::thread::yield_now();
     }
 }
 

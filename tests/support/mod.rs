@@ -7,7 +7,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tungstenite::{Message, WebSocket};
@@ -180,5 +180,17 @@ pub fn close_code<S: Read + Write>(socket: &mut WebSocket<S>) -> u16 {
             Ok(_) => {}
             Err(error) => panic!("no close frame: {error}"),
         }
+    }
+}
+
+/// Asks again until there is an answer, for no longer than `patience`.
+pub fn until<T>(patience: Duration, what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + patience;
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(Instant::now() < end, "it never came to this: {what}");
+        std::thread::yield_now();
     }
 }
