@@ -8,7 +8,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::clock::{Clock, Tick};
-use super::connection::frame::{Frame, Kind, NoFrame};
+use super::connection::frame::{Envelope, Frame, Kind, NoFrame};
 use super::connection::head::Request;
 use super::connection::response::Response;
 use super::connection::{CloseReason, CloseWanted, Connection};
@@ -261,6 +261,11 @@ impl<'a> Context<'a> {
     /// Where a connection comes from.
     pub fn peer(&self, handle: Handle) -> Option<Peer> {
         self.core.get(handle).map(|connection| connection.peer)
+    }
+
+    /// How what is sent to a connection is to be wrapped; `None` when nothing can be sent to it.
+    pub fn envelope(&mut self, handle: Handle) -> Option<Envelope> {
+        self.core.sendable(handle).map(|_| Envelope::Message)
     }
 
     /// Answers a request that was to be answered later ([`Answer::Later`]). False when the

@@ -27,6 +27,18 @@ pub enum Kind {
     Binary,
     /// No WebSocket frame at all: the bytes as they are, for the body of an HTTP answer.
     Plain,
+    /// Whole events of an event stream, written with their field names and blank lines: the bytes
+    /// as they are. They count as a message.
+    Event,
+}
+
+/// How what is sent to a connection is wrapped. One payload has a frame for each that has a reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Envelope {
+    /// A WebSocket message: a frame of [`Kind::Text`] or [`Kind::Binary`].
+    Message,
+    /// An event of an event stream: a frame of [`Kind::Event`].
+    Event,
 }
 
 /// Whole, immutable, shared bytes on their way to one or many connections.
@@ -38,6 +50,8 @@ struct Buffer {
     bytes: Vec<u8>,
     /// Where the frame begins in `bytes`: between 0 and [`HEADROOM`], which is without a header.
     start: usize,
+    /// What it is.
+    kind: Kind,
     /// Whether a pool knows of it.
     is_pooled: bool,
     /// When what it says was due, if that is to be measured.
@@ -53,7 +67,7 @@ impl Frame {
     /// A frame of its own, outside any pool: for answers to one client. `write` appends the
     /// payload.
     pub fn new(kind: Kind, write: impl FnOnce(&mut Vec<u8>)) -> Frame {
-        let mut buffer = Buffer { bytes: Vec::new(), start: 0, is_pooled: false, due: None };
+        let mut buffer = Buffer { bytes: Vec::new(), start: 0, kind, is_pooled: false, due: None };
         buffer.encode(kind, write);
         buffer.bytes.shrink_to_fit();
         Frame(Arc::new(buffer))
@@ -74,9 +88,9 @@ impl Frame {
         self.len() == 0
     }
 
-    /// Whether it is a WebSocket message, with its header.
+    /// Whether it is a message: a WebSocket's, with its header, or an event stream's.
     pub fn is_message(&self) -> bool {
-        self.0.start < HEADROOM
+        self.0.kind != Kind::Plain
     }
 
     /// When what it says was due, if that is to be measured.
@@ -102,13 +116,14 @@ impl Frame {
 
 impl Buffer {
     fn encode(&mut self, kind: Kind, write: impl FnOnce(&mut Vec<u8>)) {
+        self.kind = kind;
         self.bytes.clear();
         self.bytes.resize(HEADROOM, 0);
         write(&mut self.bytes);
         let opcode = match kind {
             Kind::Text => OpCode::Data(Data::Text),
             Kind::Binary => OpCode::Data(Data::Binary),
-            Kind::Plain => {
+            Kind::Plain | Kind::Event => {
                 self.start = HEADROOM;
                 return;
             }
@@ -209,7 +224,8 @@ impl FramePool {
         if count == self.bounds.frames_max {
             return None;
         }
-        let buffer = Buffer { bytes: Vec::new(), start: 0, is_pooled: true, due: None };
+        let buffer =
+            Buffer { bytes: Vec::new(), start: 0, kind: Kind::Plain, is_pooled: true, due: None };
         self.frames.push(Frame(Arc::new(buffer)));
         self.high = self.high.max(count + 1);
         Some(count)
