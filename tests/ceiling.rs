@@ -23,8 +23,8 @@ use frames::{BINARY, PING, TEXT, UPGRADE, client_frame};
 use heap::uncounted;
 use vitald::app::App;
 use vitald::app::access::Access;
-use vitald::app::hub::Terms;
 use vitald::app::protocol::{self, MESSAGE_BYTES_MAX, Request as Wish};
+use vitald::app::terms::Terms;
 use vitald::engine::Engine;
 use vitald::engine::clock::Manual;
 use vitald::engine::connection::CloseReason;
@@ -429,7 +429,7 @@ fn what_a_message_can_ask_for_takes_no_more_than_is_counted_for_it() {
         let before = heap::restart_peak();
         let (_, request) = protocol::parse(&text, 1000);
         let (kept, taken) = (heap::live_bytes() - before, heap::peak_bytes() - before);
-        let Ok(Wish::Subscribe { .. }) = request else { panic!("{request:?}") };
+        let Ok(Wish::Subscribe(_)) = request else { panic!("{request:?}") };
         (kept_most, taken_most) = (kept_most.max(kept), taken_most.max(taken));
         drop(request);
         uncounted(|| drop(text));

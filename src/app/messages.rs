@@ -7,8 +7,8 @@
 use std::time::Duration;
 
 use super::App;
-use super::hub::Terms;
 use super::protocol::{self, ErrorCode, ErrorMessage, Pong, Refusal, Subscribed, Unsubscribed};
+use super::terms::Terms;
 use super::{reply, unix_ms};
 use crate::engine::clock::Tick;
 use crate::engine::connection::CloseReason;
@@ -73,9 +73,7 @@ impl App {
                 reply(context, handle, &Pong::new(id, t));
                 Ok(())
             }
-            Ok(protocol::Request::Subscribe { sub, selection, divisor }) => {
-                self.subscribe(context, handle, Terms { sub, selection, divisor }, id)
-            }
+            Ok(protocol::Request::Subscribe(terms)) => self.subscribe(context, handle, terms, id),
             Ok(protocol::Request::Unsubscribe { sub }) => {
                 self.unsubscribe(context, handle, &sub, id)
             }
@@ -93,10 +91,10 @@ impl App {
         terms: Terms,
         id: Option<&protocol::Id>,
     ) -> Result<(), Refusal> {
-        let interval_ms = self.interval_ms() * u64::from(terms.divisor);
-        let channel = self.hub.subscribe(handle, terms.clone())?;
+        let interval_ms = self.interval_ms();
+        let (channel, granted) = self.hub.subscribe(handle, terms)?;
         context.retract(handle, channel);
-        reply(context, handle, &Subscribed::new(&terms.sub, &terms.selection, interval_ms, id));
+        reply(context, handle, &Subscribed::new(granted, interval_ms, id));
         Ok(())
     }
 

@@ -14,22 +14,24 @@ pub mod hub;
 mod messages;
 pub mod processes;
 pub mod protocol;
+mod publishing;
 pub mod routes;
 pub mod self_metrics;
 pub mod server;
+pub mod terms;
 
 use std::time::{Duration, SystemTime};
 
 use self::access::Access;
 use self::alerts::Alarm;
 use self::exposition::Exposed;
-use self::hub::{Hub, Member, Terms};
+use self::hub::Hub;
 use self::messages::Rate;
 use self::processes::Processes;
-use self::protocol::{
-    DEFAULT_SUBSCRIPTION, ErrorCode, ErrorMessage, Gap, Hello, Metrics, Refusal, write_json,
-};
+use self::protocol::{DEFAULT_SUBSCRIPTION, ErrorMessage, Gap, Hello, Metrics, write_json};
+use self::publishing::Publishing;
 use self::self_metrics::SelfMetrics;
+use self::terms::Terms;
 use crate::config::CommandLines;
 use crate::engine::connection::CloseReason;
 use crate::engine::connection::frame::{Frame, Kind, NoFrame, OVERHEAD_BYTES};
@@ -49,6 +51,7 @@ use crate::metrics::source::processes::{NoProcesses, ProcessSource};
 pub struct App {
     metrics: MetricsService,
     hub: Hub,
+    publishing: Publishing,
     access: Access,
     everything: Selection,
     /// Base ticks since the start, those that were skipped included.
@@ -85,6 +88,7 @@ impl App {
         App {
             metrics,
             hub: Hub::new(slots),
+            publishing: Publishing::default(),
             access,
             everything: Selection::standard(),
             sequence: 0,
@@ -151,23 +155,7 @@ impl App {
             // It lists what fires, and two samples may have one time.
             self.cache.hello = None;
         }
-        let mut without: Vec<Member> = Vec::new();
-        for (Terms { sub, selection, .. }, members) in self.hub.due(self.sequence) {
-            let metrics = Metrics { snapshot, sequence: self.sequence, sub, selection };
-            match context.encode_due(Kind::Text, run.due, |out| write_json(&metrics, out)) {
-                Ok(frame) => {
-                    for member in members {
-                        context.publish(member.handle, member.channel, frame.clone());
-                    }
-                }
-                Err(NoFrame::TooLong(_)) => without.extend_from_slice(members),
-                // The engine has counted it. Members keep what waits for them, and get the next.
-                Err(NoFrame::Full) => {}
-            }
-        }
-        for member in without {
-            self.tell_too_long(context, member);
-        }
+        self.begin_publishing(context, run.skipped, run.due);
     }
 
     /// Takes the sample of a base tick.
@@ -177,20 +165,6 @@ impl App {
         self.metrics.tick(now, unix_ms(context.wall()), self.sequence, |server| {
             own.fill(server, context, process, cache);
         });
-    }
-
-    /// Tells a subscriber, once, that its samples are too long to be sent. They come as soon as
-    /// they are not.
-    fn tell_too_long(&mut self, context: &mut Context<'_>, member: Member) {
-        let Some(sub) = self.hub.untold(member) else { return };
-        let bytes_max = context.limits().shared_bytes_max;
-        let message = format_args!(
-            "samples of subscription {sub:?} have more than {bytes_max} bytes; name fewer topics"
-        );
-        let refusal = Refusal::new(ErrorCode::Limit, message);
-        if reply(context, member.handle, &ErrorMessage::new(&refusal, None)) {
-            self.hub.set_told(member);
-        }
     }
 
     /// Brings the cache up to the newest sample, taking one if the newest is over.
@@ -235,6 +209,9 @@ impl Handler for App {
     fn memory_ceiling(&self, limits: &Limits) -> usize {
         // Who gets what.
         Hub::memory_ceiling(limits)
+            // The message that is being handed out, and a sample for a batch, both of which grow by
+            // doubling.
+            + 2 * 2 * limits.shared_bytes_max
             // How many messages each connection has sent.
             + limits.slots() * size_of::<Rate>()
             // The snapshot and the hello that are kept between two ticks.
@@ -275,12 +252,7 @@ impl Handler for App {
         self.rates[handle.slot()] = Rate::new(context.now());
         let hello = self.hello(context, routes::wants_history(request.query()));
         context.reply(handle, hello);
-        let terms = Terms {
-            sub: DEFAULT_SUBSCRIPTION.to_owned(),
-            selection: self.everything.clone(),
-            divisor: 1,
-        };
-        if let Err(refusal) = self.hub.subscribe(handle, terms) {
+        if let Err(refusal) = self.hub.subscribe(handle, Terms::standard()) {
             reply(context, handle, &ErrorMessage::new(&refusal, None));
         }
     }
@@ -301,6 +273,10 @@ impl Handler for App {
         } else {
             self.alarm.task(context, run);
         }
+    }
+
+    fn resume(&mut self, context: &mut Context<'_>) {
+        self.publish(context);
     }
 
     fn cancel(&mut self, context: &mut Context<'_>, task: TaskId) -> Cancel {

@@ -1,16 +1,19 @@
 //! The WebSocket messages, in and out.
 //!
 //! JSON text, one object each, `type` first. What a client sends is read into a [`Request`] or
-//! answered with an [`ErrorCode`]; what it is sent is written by one function for each message,
-//! straight into the bytes of a frame. Pure functions: who gets what is the hub's business.
+//! answered with an [`ErrorCode`], in `requests`; what it is sent is written by one type for each
+//! message, straight into the bytes of a frame. Pure: who gets what is the hub's business.
+
+mod requests;
 
 use std::fmt;
 
-use serde::de::IgnoredAny;
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
 
+pub use self::requests::{Request, parse};
 use super::alerts::messages::Firing;
+use super::terms::Terms;
 use crate::metrics::facts::Facts;
 use crate::metrics::history::History;
 use crate::metrics::selection::{Selection, TOPICS};
@@ -51,27 +54,6 @@ pub enum Id {
     Text(String),
 }
 
-/// What a client asks for.
-#[derive(Debug, PartialEq)]
-pub enum Request {
-    /// To be sent these topics at this interval.
-    Subscribe {
-        /// The subscription's name.
-        sub: String,
-        /// What it covers.
-        selection: Selection,
-        /// Base intervals between two messages.
-        divisor: u32,
-    },
-    /// To be sent a subscription no more.
-    Unsubscribe {
-        /// Its name.
-        sub: String,
-    },
-    /// A sign of life.
-    Ping,
-}
-
 /// The kinds of error, by their names on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -102,86 +84,6 @@ impl Refusal {
     pub fn new(code: ErrorCode, message: impl fmt::Display) -> Refusal {
         Refusal { code, message: message.to_string() }
     }
-}
-
-/// The fields of a client's message, all optional; unknown ones are ignored.
-#[derive(Deserialize)]
-struct Fields {
-    r#type: String,
-    sub: Option<String>,
-    topics: Option<Vec<String>>,
-    interval_ms: Option<u64>,
-    mode: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct OnlyId {
-    id: Option<Id>,
-}
-
-/// Reads a client's message: its `id`, as far as it can be made out, and what it asks for.
-pub fn parse(text: &str, base_interval_ms: u64) -> (Option<Id>, Result<Request, Refusal>) {
-    // The structs below would also be read from an array, by position.
-    if !text.trim_ascii_start().starts_with('{') {
-        return (None, Err(not_an_object(text)));
-    }
-    let id = serde_json::from_str::<OnlyId>(text).ok().and_then(|only| only.id);
-    let id = id.filter(|id| !matches!(id, Id::Text(text) if text.len() > ID_BYTES_MAX));
-    let fields = serde_json::from_str::<Fields>(text).map_err(|error| {
-        let code = if error.is_data() { ErrorCode::BadRequest } else { ErrorCode::BadJson };
-        Refusal::new(code, error)
-    });
-    (id, fields.and_then(|fields| request(fields, base_interval_ms)))
-}
-
-fn not_an_object(text: &str) -> Refusal {
-    match serde_json::from_str::<IgnoredAny>(text) {
-        Ok(_) => Refusal::new(ErrorCode::BadRequest, "a message is an object"),
-        Err(error) => Refusal::new(ErrorCode::BadJson, error),
-    }
-}
-
-fn request(fields: Fields, base_interval_ms: u64) -> Result<Request, Refusal> {
-    match fields.r#type.as_str() {
-        "subscribe" => subscribe(fields, base_interval_ms),
-        "unsubscribe" => Ok(Request::Unsubscribe { sub: name(fields.sub)? }),
-        "ping" => Ok(Request::Ping),
-        other => {
-            let shown: String = other.chars().take(NAME_BYTES_MAX).collect();
-            Err(Refusal::new(ErrorCode::UnknownType, format_args!("unknown type {shown:?}")))
-        }
-    }
-}
-
-fn subscribe(fields: Fields, base_interval_ms: u64) -> Result<Request, Refusal> {
-    let bad = |message| Err(Refusal::new(ErrorCode::BadRequest, message));
-    if fields.mode.is_some_and(|mode| mode != "last") {
-        return bad("the mode must be \"last\"");
-    }
-    let selection = match fields.topics {
-        None => Selection::standard(),
-        Some(topics) if topics.is_empty() => return bad("topics is empty"),
-        Some(topics) => Selection::parse(topics.iter().map(String::as_str))
-            .map_err(|unknown| Refusal::new(ErrorCode::UnknownTopic, unknown))?,
-    };
-    let divisor = divisor(fields.interval_ms.unwrap_or(0), base_interval_ms);
-    Ok(Request::Subscribe { sub: name(fields.sub)?, selection, divisor })
-}
-
-fn name(sub: Option<String>) -> Result<String, Refusal> {
-    let sub = sub.unwrap_or_else(|| DEFAULT_SUBSCRIPTION.to_owned());
-    if sub.is_empty() || sub.len() > NAME_BYTES_MAX {
-        let message = format_args!("sub must have 1 to {NAME_BYTES_MAX} bytes");
-        return Err(Refusal::new(ErrorCode::BadRequest, message));
-    }
-    Ok(sub)
-}
-
-/// The smallest of [`DIVISORS`] that gives at least `interval_ms`, or the largest.
-fn divisor(interval_ms: u64, base_interval_ms: u64) -> u32 {
-    let wanted = interval_ms.div_ceil(base_interval_ms.max(1));
-    let fits = DIVISORS.into_iter().find(|&divisor| u64::from(divisor) >= wanted);
-    fits.unwrap_or(DIVISORS[DIVISORS.len() - 1])
 }
 
 /// A `metrics` message, as a map that is written field by field.
@@ -314,19 +216,23 @@ pub struct Subscribed<'a> {
     interval_ms: u64,
     mode: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    batch: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<&'a Id>,
 }
 
 impl<'a> Subscribed<'a> {
     /// States a subscription.
-    pub fn new(
-        sub: &'a str,
-        selection: &Selection,
-        interval_ms: u64,
-        id: Option<&'a Id>,
-    ) -> Subscribed<'a> {
-        let topics = selection.names();
-        Subscribed { r#type: "subscribed", sub, topics, interval_ms, mode: "last", id }
+    pub fn new(terms: &'a Terms, base_interval_ms: u64, id: Option<&'a Id>) -> Subscribed<'a> {
+        Subscribed {
+            r#type: "subscribed",
+            sub: &terms.sub,
+            topics: terms.selection.names(),
+            interval_ms: base_interval_ms * u64::from(terms.divisor),
+            mode: terms.mode.name(),
+            batch: terms.mode.batch(),
+            id,
+        }
     }
 }
 
@@ -402,70 +308,11 @@ pub fn write_json(message: &impl Serialize, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
-
-    fn refused(text: &str) -> ErrorCode {
-        parse(text, 1000).1.unwrap_err().code
-    }
 
     fn json(message: &impl Serialize) -> String {
         let mut out = Vec::new();
         write_json(message, &mut out);
         String::from_utf8(out).unwrap()
-    }
-
-    #[test]
-    fn a_subscription_is_read_with_its_defaults() {
-        let (id, request) = parse(r#"{"type":"subscribe"}"#, 1000);
-        assert_eq!(id, None);
-        let expected = Request::Subscribe {
-            sub: "default".to_owned(),
-            selection: Selection::standard(),
-            divisor: 1,
-        };
-        assert_eq!(request, Ok(expected));
-    }
-
-    #[test]
-    fn an_interval_is_rounded_up_to_a_multiple_of_the_base() {
-        for (interval_ms, expected) in
-            [(0, 1), (1, 1), (1000, 1), (1001, 2), (3000, 5), (59_000, 60), (u64::MAX, 60)]
-        {
-            assert_eq!(divisor(interval_ms, 1000), expected, "{interval_ms}");
-        }
-    }
-
-    #[test]
-    fn each_mistake_has_its_code_and_keeps_its_id() {
-        assert_eq!(refused("{"), ErrorCode::BadJson);
-        assert_eq!(refused(""), ErrorCode::BadJson);
-        assert_eq!(refused("[]"), ErrorCode::BadRequest);
-        assert_eq!(refused("{}"), ErrorCode::BadRequest);
-        assert_eq!(refused(r#"{"type":"dance"}"#), ErrorCode::UnknownType);
-        assert_eq!(refused(r#"{"type":"subscribe","topics":"cpu"}"#), ErrorCode::BadRequest);
-        assert_eq!(refused(r#"{"type":"subscribe","topics":[]}"#), ErrorCode::BadRequest);
-        assert_eq!(refused(r#"{"type":"subscribe","topics":["cup"]}"#), ErrorCode::UnknownTopic);
-        assert_eq!(refused(r#"{"type":"subscribe","interval_ms":-1}"#), ErrorCode::BadRequest);
-        assert_eq!(refused(r#"{"type":"subscribe","mode":"loud"}"#), ErrorCode::BadRequest);
-        assert_eq!(refused(r#"{"type":"subscribe","sub":""}"#), ErrorCode::BadRequest);
-        let (id, request) = parse(r#"{"type":"subscribe","topics":5,"id":"x"}"#, 1000);
-        assert_eq!(id, Some(Id::Text("x".to_owned())));
-        assert!(request.is_err());
-    }
-
-    #[test]
-    fn a_message_is_an_object_and_not_its_values_in_a_row() {
-        for text in [r#"["ping",null,null,null,null]"#, "[7]", " 7", r#""ping""#, "null"] {
-            let (id, request) = parse(text, 1000);
-            assert_eq!((id, request.unwrap_err().code), (None, ErrorCode::BadRequest), "{text}");
-        }
-        assert_eq!(refused("[7"), ErrorCode::BadJson);
-        assert_eq!(parse(" \n{\"type\":\"ping\"}", 1000).1, Ok(Request::Ping));
-    }
-
-    #[test]
-    fn an_unknown_field_is_ignored() {
-        assert_eq!(parse(r#"{"type":"ping","colour":"red"}"#, 1000).1, Ok(Request::Ping));
     }
 
     #[test]
@@ -494,21 +341,6 @@ mod tests {
         }
         for name in ["cpu.user", "disks.sda.await_ms", "networks.eth0.rx_errors_per_s"] {
             assert!(!is_drawn(name), "{name}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn no_text_makes_the_reader_panic(text in ".{0,200}") {
-            let _ = parse(&text, 1000);
-        }
-
-        #[test]
-        fn a_divisor_never_makes_the_interval_shorter_than_asked(
-            interval_ms in 0u64..60_000, base in 100u64..10_000
-        ) {
-            let granted = u64::from(divisor(interval_ms, base)) * base;
-            prop_assert!(granted >= interval_ms || granted == 60 * base);
         }
     }
 }

@@ -72,6 +72,8 @@ pub(super) struct Core {
     pub(super) measures: Box<Measures>,
     pub(super) ledger: Ledger,
     pub(super) is_draining: bool,
+    /// The handler has asked to go on in the next turn.
+    pub(super) is_resuming: bool,
 }
 
 impl Core {
@@ -105,6 +107,7 @@ impl Core {
             measures: Box::new(Measures::new()),
             ledger: Ledger::default(),
             is_draining: false,
+            is_resuming: false,
             limits,
         }
     }
@@ -157,6 +160,7 @@ impl Core {
             || !self.touched.is_empty()
             || !self.doomed.is_empty()
             || !self.cancelled.is_empty()
+            || self.is_resuming
     }
 
     /// Makes sure that a connection's wheel entry is no later than its deadline. An earlier entry

@@ -103,6 +103,11 @@ pub trait Handler {
         let _ = (context, run);
     }
 
+    /// The turn comes that the handler has asked for by [`Context::resume`].
+    fn resume(&mut self, context: &mut Context<'_>) {
+        let _ = context;
+    }
+
     /// A task of the handler's, or of a connection, is being cancelled: it will run no more. Called
     /// once, in the turn of the cancelling, after whoever asked for it has returned.
     fn cancel(&mut self, context: &mut Context<'_>, task: TaskId) -> Cancel {
@@ -354,6 +359,12 @@ impl<'a> Context<'a> {
         // It would not be sent, and a frame that waits for nobody is one that others cannot have.
         connection.outbox.drop_news();
         self.core.queue(handle);
+    }
+
+    /// Has [`Handler::resume`] called in the next turn, which is then due at once: for work that
+    /// would keep the others waiting if it were done in one.
+    pub fn resume(&mut self) {
+        self.core.is_resuming = true;
     }
 
     /// Spawns a task that runs once, `delay` from now. `None` when there is no room for it, or when

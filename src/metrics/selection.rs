@@ -92,6 +92,15 @@ impl Selection {
         names
     }
 
+    /// Whether all that `other` selects is selected here too.
+    pub fn covers(&self, other: &Selection) -> bool {
+        let covers = |part: &Part| {
+            let mine = self.parts.binary_search_by_key(&part.topic, |known| known.topic);
+            mine.is_ok_and(|found| self.parts[found].scope.covers(&part.scope))
+        };
+        other.parts.iter().all(covers)
+    }
+
     /// True if nothing is selected.
     pub fn is_empty(&self) -> bool {
         self.parts.is_empty()
@@ -105,6 +114,20 @@ impl Selection {
         match self.parts.binary_search_by_key(&part.topic, |known| known.topic) {
             Ok(found) => self.parts[found].merge(part.scope),
             Err(gap) => self.parts.insert(gap, part),
+        }
+    }
+}
+
+impl Scope {
+    fn covers(&self, other: &Scope) -> bool {
+        match (self, other) {
+            (Scope::Whole, _) => true,
+            (Scope::Fields(mask), Scope::Fields(other)) => mask.covers(*other),
+            (Scope::Rows(rows), Scope::Rows(others)) => others.iter().all(|(key, other)| {
+                let mine = rows.binary_search_by(|(known, _)| known.cmp(key));
+                mine.is_ok_and(|found| rows[found].1.covers(*other))
+            }),
+            _ => false,
         }
     }
 }
@@ -182,6 +205,10 @@ impl Mask {
 
     pub(super) fn has(self, index: usize) -> bool {
         index < 128 && self.0 >> index & 1 == 1
+    }
+
+    fn covers(self, other: Mask) -> bool {
+        other.0 & !self.0 == 0
     }
 
     fn one(index: usize) -> Mask {
@@ -316,6 +343,23 @@ mod tests {
     #[test]
     fn rows_that_are_not_there_are_accepted() {
         assert_eq!(parse(&["disks.sdz.utilisation"]).names(), ["disks.sdz.utilisation"]);
+    }
+
+    #[test]
+    fn a_selection_covers_its_parts_and_nothing_beside() {
+        let all = parse(&["cpu", "memory.usage", "memory.used", "disks.vda", "networks.lo.up"]);
+        for part in [
+            &["cpu"][..],
+            &["cpu.usage", "memory.used"],
+            &["disks.vda.await_ms", "networks.lo.up"],
+            &["memory.usage", "disks.vda"],
+        ] {
+            assert!(all.covers(&parse(part)), "{part:?}");
+        }
+        for other in ["memory", "memory.total", "disks", "disks.sda", "networks.lo", "load.one"] {
+            assert!(!all.covers(&parse(&["cpu", other])), "{other}");
+        }
+        assert!(Selection::all().covers(&all) && !all.covers(&Selection::all()));
     }
 
     #[test]

@@ -1,0 +1,137 @@
+//! A client's messages, read.
+//!
+//! What a client sends becomes a [`Request`], or a [`Refusal`] that says what is wrong with it; its
+//! `id` is given back either way. Unknown fields are ignored. Pure: nothing is carried out here.
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::{ErrorCode, ID_BYTES_MAX, Id, NAME_BYTES_MAX, Refusal};
+use crate::app::terms::{self, Asked, Terms};
+
+/// What a client asks for.
+#[derive(Debug, PartialEq)]
+pub enum Request {
+    /// To be sent samples on these terms.
+    Subscribe(Terms),
+    /// To be sent a subscription no more.
+    Unsubscribe {
+        /// Its name.
+        sub: String,
+    },
+    /// A sign of life.
+    Ping,
+}
+
+/// The fields of a client's message, all optional; unknown ones are ignored.
+#[derive(Deserialize)]
+struct Fields {
+    r#type: String,
+    sub: Option<String>,
+    topics: Option<Vec<String>>,
+    interval_ms: Option<u64>,
+    mode: Option<String>,
+    batch: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct OnlyId {
+    id: Option<Id>,
+}
+
+/// Reads a client's message: its `id`, as far as it can be made out, and what it asks for.
+pub fn parse(text: &str, base_interval_ms: u64) -> (Option<Id>, Result<Request, Refusal>) {
+    // The structs would also be read from an array, by position.
+    if !text.trim_ascii_start().starts_with('{') {
+        return (None, Err(not_an_object(text)));
+    }
+    let id = serde_json::from_str::<OnlyId>(text).ok().and_then(|only| only.id);
+    let id = id.filter(|id| !matches!(id, Id::Text(text) if text.len() > ID_BYTES_MAX));
+    let fields = serde_json::from_str::<Fields>(text).map_err(|error| {
+        let code = if error.is_data() { ErrorCode::BadRequest } else { ErrorCode::BadJson };
+        Refusal::new(code, error)
+    });
+    (id, fields.and_then(|fields| request(fields, base_interval_ms)))
+}
+
+fn not_an_object(text: &str) -> Refusal {
+    match serde_json::from_str::<IgnoredAny>(text) {
+        Ok(_) => Refusal::new(ErrorCode::BadRequest, "a message is an object"),
+        Err(error) => Refusal::new(ErrorCode::BadJson, error),
+    }
+}
+
+fn request(fields: Fields, base_interval_ms: u64) -> Result<Request, Refusal> {
+    match fields.r#type.as_str() {
+        "subscribe" => {
+            let Fields { sub, topics, interval_ms, mode, batch, .. } = fields;
+            let asked = Asked { sub, topics, interval_ms, mode, batch };
+            asked.terms(base_interval_ms).map(Request::Subscribe)
+        }
+        "unsubscribe" => Ok(Request::Unsubscribe { sub: terms::name(fields.sub)? }),
+        "ping" => Ok(Request::Ping),
+        other => {
+            let shown: String = other.chars().take(NAME_BYTES_MAX).collect();
+            Err(Refusal::new(ErrorCode::UnknownType, format_args!("unknown type {shown:?}")))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn refused(text: &str) -> ErrorCode {
+        parse(text, 1000).1.unwrap_err().code
+    }
+
+    #[test]
+    fn a_subscription_is_read_with_its_defaults() {
+        let (id, request) = parse(r#"{"type":"subscribe"}"#, 1000);
+        assert_eq!(id, None);
+        assert_eq!(request, Ok(Request::Subscribe(Terms::standard())));
+    }
+
+    #[test]
+    fn each_mistake_has_its_code_and_keeps_its_id() {
+        assert_eq!(refused("{"), ErrorCode::BadJson);
+        assert_eq!(refused(""), ErrorCode::BadJson);
+        assert_eq!(refused("[]"), ErrorCode::BadRequest);
+        assert_eq!(refused("{}"), ErrorCode::BadRequest);
+        assert_eq!(refused(r#"{"type":"dance"}"#), ErrorCode::UnknownType);
+        assert_eq!(refused(r#"{"type":"subscribe","topics":"cpu"}"#), ErrorCode::BadRequest);
+        assert_eq!(refused(r#"{"type":"subscribe","topics":[]}"#), ErrorCode::BadRequest);
+        assert_eq!(refused(r#"{"type":"subscribe","topics":["cup"]}"#), ErrorCode::UnknownTopic);
+        assert_eq!(refused(r#"{"type":"subscribe","interval_ms":-1}"#), ErrorCode::BadRequest);
+        assert_eq!(refused(r#"{"type":"subscribe","mode":"loud"}"#), ErrorCode::BadRequest);
+        assert_eq!(refused(r#"{"type":"subscribe","mode":"batch"}"#), ErrorCode::BadRequest);
+        assert_eq!(refused(r#"{"type":"subscribe","batch":"5"}"#), ErrorCode::BadRequest);
+        assert_eq!(refused(r#"{"type":"subscribe","sub":""}"#), ErrorCode::BadRequest);
+        let (id, request) = parse(r#"{"type":"subscribe","topics":5,"id":"x"}"#, 1000);
+        assert_eq!(id, Some(Id::Text("x".to_owned())));
+        assert!(request.is_err());
+    }
+
+    #[test]
+    fn a_message_is_an_object_and_not_its_values_in_a_row() {
+        for text in [r#"["ping",null,null,null,null]"#, "[7]", " 7", r#""ping""#, "null"] {
+            let (id, request) = parse(text, 1000);
+            assert_eq!((id, request.unwrap_err().code), (None, ErrorCode::BadRequest), "{text}");
+        }
+        assert_eq!(refused("[7"), ErrorCode::BadJson);
+        assert_eq!(parse(" \n{\"type\":\"ping\"}", 1000).1, Ok(Request::Ping));
+    }
+
+    #[test]
+    fn an_unknown_field_is_ignored() {
+        assert_eq!(parse(r#"{"type":"ping","colour":"red"}"#, 1000).1, Ok(Request::Ping));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_reader_panic(text in ".{0,200}") {
+            let _ = parse(&text, 1000);
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Each sample on its way to those who are subscribed.
+//!
+//! These are the methods of [`App`] that publish. A class's message is encoded once and wrapped
+//! once for each kind of reader it has, and all of them share the bytes. To thousands it is handed
+//! out over several turns, and the next class's is made when everybody has it: so others are served
+//! in between, and of one class at most are two messages on their way. Owns what is being handed
+//! out; imports the hub and the engine's frames.
+
+use std::time::Duration;
+
+use super::App;
+use super::hub::{Member, Sample};
+use super::protocol::{ErrorCode, ErrorMessage, Refusal};
+use super::reply;
+use crate::engine::clock::Tick;
+use crate::engine::connection::frame::{Envelope, Frame, Kind, NoFrame};
+use crate::engine::handler::Context;
+
+/// How long a turn publishes. What is left over is done in the next one.
+const TURN_MAX: Duration = Duration::from_millis(1);
+
+/// Members that are given a message between two looks at the clock: some microseconds.
+const MEMBERS_PER_LOOK: usize = 64;
+
+/// Members that are given a message in a turn at the most, should the clock stand still.
+const MEMBERS_PER_TURN: usize = 10_000;
+
+/// What is being handed out.
+#[derive(Debug, Default)]
+pub(super) struct Publishing {
+    /// The message of a class: the payload of its frames.
+    payload: Vec<u8>,
+    /// Where a sample is written that a batch keeps.
+    scratch: Vec<u8>,
+    /// When what is sent was due.
+    due: Tick,
+    /// The payload by envelope, wrapped for the first who wants it so.
+    frames: [Option<Result<Frame, NoFrame>>; ENVELOPES],
+    /// Whether somebody is still to be given the payload.
+    is_begun: bool,
+    /// Messages encoded so far, however many got them.
+    pub(super) encodings: u64,
+}
+
+/// Envelopes that there are, and so the frames that one message may have.
+pub(super) const ENVELOPES: usize = 2;
+
+impl App {
+    /// Takes note of a sample that was due at `due`, and begins to give it to whoever is due.
+    pub(super) fn begin_publishing(&mut self, context: &mut Context<'_>, skipped: u64, due: Tick) {
+        let bytes_max = context.limits().shared_bytes_max;
+        let snapshot = self.metrics.latest();
+        let sample = Sample { snapshot, sequence: self.sequence, skipped };
+        let publishing = &mut self.publishing;
+        publishing.encodings += self.hub.step(sample, &mut publishing.scratch, bytes_max);
+        publishing.due = due;
+        publishing.scratch.shrink_to(bytes_max);
+        self.publish(context);
+    }
+
+    /// Goes on giving those who are due what they are due, for a while.
+    pub(super) fn publish(&mut self, context: &mut Context<'_>) {
+        let start = context.instant();
+        for given in 1.. {
+            let Some(member) = self.next_member(context) else { return };
+            self.give(context, member);
+            let is_look = given % MEMBERS_PER_LOOK == 0;
+            if is_look && (given >= MEMBERS_PER_TURN || context.instant() - start >= TURN_MAX) {
+                return context.resume();
+            }
+        }
+    }
+
+    /// The next who is due the message at hand; when everybody has it, of the next message.
+    fn next_member(&mut self, context: &Context<'_>) -> Option<Member> {
+        loop {
+            if self.publishing.is_begun
+                && let Some(member) = self.hub.next_member()
+            {
+                return Some(member);
+            }
+            let publishing = &mut self.publishing;
+            // What nobody waits for can be used again for the next.
+            publishing.frames = Default::default();
+            publishing.payload.clear();
+            publishing.payload.shrink_to(context.limits().shared_bytes_max);
+            let payload = &mut publishing.payload;
+            let taken = self.hub.take_due(self.metrics.latest(), self.sequence, payload);
+            publishing.is_begun = taken.is_some();
+            publishing.encodings += taken?;
+        }
+    }
+
+    fn give(&mut self, context: &mut Context<'_>, member: Member) {
+        let Some(envelope) = context.envelope(member.handle) else { return };
+        let Publishing { payload, frames, due, .. } = &mut self.publishing;
+        let frame =
+            frames[envelope as usize].get_or_insert_with(|| wrap(context, envelope, payload, *due));
+        match frame {
+            Ok(frame) => {
+                context.publish(member.handle, member.channel, frame.clone());
+            }
+            Err(NoFrame::TooLong(_)) => self.tell_too_long(context, member),
+            // The engine has counted it. Members keep what waits for them, and get the next.
+            Err(NoFrame::Full) => {}
+        }
+    }
+
+    /// Tells a subscriber, once, that its samples are too long to be sent. They come as soon as
+    /// they are not.
+    fn tell_too_long(&mut self, context: &mut Context<'_>, member: Member) {
+        let Some(sub) = self.hub.untold(member) else { return };
+        let bytes_max = context.limits().shared_bytes_max;
+        let message = format_args!(
+            "samples of subscription {sub:?} have more than {bytes_max} bytes; name fewer topics"
+        );
+        let refusal = Refusal::new(ErrorCode::Limit, message);
+        if reply(context, member.handle, &ErrorMessage::new(&refusal, None)) {
+            self.hub.set_told(member);
+        }
+    }
+}
+
+fn wrap(
+    context: &mut Context<'_>,
+    envelope: Envelope,
+    payload: &[u8],
+    due: Tick,
+) -> Result<Frame, NoFrame> {
+    match envelope {
+        Envelope::Message => {
+            context.encode_due(Kind::Text, due, |out| out.extend_from_slice(payload))
+        }
+        Envelope::Event => {
+            context.encode_due(Kind::Event, due, |out| out.extend_from_slice(payload))
+        }
+    }
+}
