@@ -28,7 +28,7 @@ use vitald::app::terms::Terms;
 use vitald::engine::Engine;
 use vitald::engine::clock::Manual;
 use vitald::engine::connection::CloseReason;
-use vitald::engine::connection::frame::{Frame, Kind, NoFrame};
+use vitald::engine::connection::frame::{Envelope, Frame, Kind, NoFrame};
 use vitald::engine::connection::head::Request;
 use vitald::engine::connection::websocket::{Received, WebSocket};
 use vitald::engine::handle::{Handle, Slot};
@@ -135,36 +135,40 @@ impl Hoarder {
         }
     }
 
-    /// The newest frame of every class, and all events that can wait, to all who are concerned.
+    /// The newest frame of every class, and all events that can wait, to all who are concerned; each
+    /// in every envelope.
     fn share(&self, context: &mut Context<'_>) {
-        let classes_max = context.limits().classes_max;
-        for class in 0..classes_max {
+        let kinds = context.limits().classes_max * Envelope::COUNT;
+        for kind in 0..kinds {
             let frame = self.encode(context);
             for (index, &handle) in self.open.iter().enumerate() {
-                if index % classes_max == class {
+                if index % kinds == kind {
                     assert!(context.publish(handle, 1, frame.clone()));
                 }
             }
         }
         for _ in 0..EVENTS_MAX {
-            let frame = self.encode(context);
-            self.announce(context, &frame);
+            self.announce(context);
         }
-        // One more at least, and then no further one before one is let go.
-        let last = self.encode(context);
-        let mut held = vec![last.clone()];
+        // Two more at least, in each envelope, and then no further one before one is let go.
+        let mut held: Vec<Frame> = (0..2 * Envelope::COUNT).map(|_| self.encode(context)).collect();
         held.extend(std::iter::from_fn(|| self.try_encode(context).ok()));
         assert_eq!(self.try_encode(context).unwrap_err(), NoFrame::Full);
-        self.announce(context, &last);
+        drop(held);
+        self.announce(context);
         let foreign = Frame::new(Kind::Text, |_| {});
         assert!(!context.publish(self.open[0], 0, foreign), "nobody would have counted it");
     }
 
-    fn announce(&self, context: &mut Context<'_>, frame: &Frame) {
-        for &handle in &self.open {
-            let gap =
-                |missed| Frame::new(Kind::Text, |out| out.extend(format!("{missed}").bytes()));
-            assert!(context.event(handle, frame.clone(), gap));
+    /// An event to everybody, in a frame for each envelope.
+    fn announce(&self, context: &mut Context<'_>) {
+        for envelope in 0..Envelope::COUNT {
+            let frame = self.encode(context);
+            for &handle in self.open.iter().skip(envelope).step_by(Envelope::COUNT) {
+                let gap =
+                    |missed| Frame::new(Kind::Text, |out| out.extend(format!("{missed}").bytes()));
+                assert!(context.event(handle, frame.clone(), gap));
+            }
         }
     }
 
@@ -350,7 +354,8 @@ fn every_limit_reached_at_once_stays_below_the_ceiling_and_leaves_nothing() {
     let idle = trial.live();
     trial.fill();
     trial.assert_full(limits.connections_max / 2 - 1);
-    assert_eq!(trial.engine.pools().frames.live, limits.frames_max() - 1);
+    let others = 2 * Envelope::COUNT;
+    assert_eq!(trial.engine.pools().frames.live, limits.frames_max() - others);
     assert!(trial.share() > 70.0, "frames that are begun count among the answers, too");
     trial.end();
     let rest = trial.live();

@@ -35,15 +35,10 @@ pub(super) struct Publishing {
     /// When what is sent was due.
     due: Tick,
     /// The payload by envelope, wrapped for the first who wants it so.
-    frames: [Option<Result<Frame, NoFrame>>; ENVELOPES],
+    frames: [Option<Result<Frame, NoFrame>>; Envelope::COUNT],
     /// Whether somebody is still to be given the payload.
     is_begun: bool,
-    /// Messages encoded so far, however many got them.
-    pub(super) encodings: u64,
 }
-
-/// Envelopes that there are, and so the frames that one message may have.
-pub(super) const ENVELOPES: usize = 2;
 
 impl App {
     /// Takes note of a sample that was due at `due`, and begins to give it to whoever is due.
@@ -52,7 +47,8 @@ impl App {
         let snapshot = self.metrics.latest();
         let sample = Sample { snapshot, sequence: self.sequence, skipped };
         let publishing = &mut self.publishing;
-        publishing.encodings += self.hub.step(sample, &mut publishing.scratch, bytes_max);
+        let encoded = self.hub.step(sample, &mut publishing.scratch, bytes_max);
+        self.own.note_encoded(encoded);
         publishing.due = due;
         publishing.scratch.shrink_to(bytes_max);
         self.publish(context);
@@ -87,7 +83,7 @@ impl App {
             let payload = &mut publishing.payload;
             let taken = self.hub.take_due(self.metrics.latest(), self.sequence, payload);
             publishing.is_begun = taken.is_some();
-            publishing.encodings += taken?;
+            self.own.note_encoded(taken?);
         }
     }
 

@@ -59,6 +59,8 @@ pub struct SelfMetrics {
     /// From a tick's due time to its beginning.
     lateness: Window<5>,
     totals: Sliding<TOTALS>,
+    /// Samples encoded since the start.
+    encoded: u64,
     /// When the last audit on request was.
     audited: Option<Tick>,
     /// Where the states and the reasons begin among the columns.
@@ -71,6 +73,7 @@ impl Default for SelfMetrics {
         SelfMetrics {
             lateness: Window::new(LATELY),
             totals: Sliding::new(),
+            encoded: 0,
             audited: None,
             states: first_of("connections.by_state."),
             reasons: first_of("connections.closed_by_reason."),
@@ -90,6 +93,11 @@ impl SelfMetrics {
         self.lateness.record(now, now - due);
     }
 
+    /// Takes note of so many samples that have been encoded.
+    pub fn note_encoded(&mut self, count: u64) {
+        self.encoded += count;
+    }
+
     /// From a tick's due time to its beginning, in the last minutes.
     pub fn lateness(&self, now: Tick) -> Summary {
         self.lateness.summary(now)
@@ -107,6 +115,7 @@ impl SelfMetrics {
         self.fill_connections(server, context);
         self.fill_loop(server, context);
         fill_messages(server, context);
+        server.messages_encoded = count(self.encoded);
         fill_tasks(server, context);
         fill_pools(server, context);
         let rise = self.totals.rise();

@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 use super::App;
 use super::access::Access;
 use super::hub::CLASSES_MAX;
-use super::publishing::ENVELOPES;
 use crate::config::{Config, Listen};
 use crate::engine::clock::Monotonic;
 use crate::engine::connection::frame::NoFrame;
@@ -89,9 +88,7 @@ impl Server {
             connections_max,
             // One for each: input that waits is never in want of room.
             inputs_max: connections_max,
-            // A message of each class in each envelope; and of the class that is being handed out,
-            // those that have not been reached still have the one before.
-            classes_max: (CLASSES_MAX + 1) * ENVELOPES,
+            classes_max: CLASSES_MAX,
             ..Limits::default()
         };
         let needed = limits.descriptors(DESCRIPTORS_BESIDE);

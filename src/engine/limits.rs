@@ -2,10 +2,11 @@
 //!
 //! Beyond a limit there is a clear refusal, never growth. The limits multiply out to one number,
 //! [`Limits::memory_ceiling`] (in `memory.rs`, which knows the structures); with the handler's part
-//! it is logged at start. Imports only the number of the engine's own tasks.
+//! it is logged at start. Imports only the number of the engine's own tasks and of envelopes.
 
 use std::time::Duration;
 
+use super::connection::frame::Envelope;
 use super::tasks::ENGINE_TASKS;
 
 /// Bytes that one read takes at most, and that a partial request head or bytes left over from a
@@ -51,8 +52,8 @@ pub struct Limits {
     pub long_frames_max: usize,
     /// Bytes of pongs and the like that wait for a peer before it is read no more.
     pub control_bytes_max: usize,
-    /// Kinds of state that the handler publishes. Of each kind only the newest frame waits, the
-    /// same one for all its readers.
+    /// Kinds of state that the handler publishes, one after the other. Of each kind only the newest
+    /// frame waits, the same one for all its readers of one envelope.
     pub classes_max: usize,
     /// Bytes of a frame that is shared by its readers, header included.
     pub shared_bytes_max: usize,
@@ -141,9 +142,10 @@ impl Limits {
     /// Shared frames at a time. However slow the readers are, and however many, there is one for
     /// whoever takes what is sent: each connection holds one that it has begun; those that wait are
     /// the newest of each kind of state, and the last [`EVENTS_MAX`] events if all readers get the
-    /// same; and one is being made.
+    /// same; one is being made, and another being handed out, while those who have not been reached
+    /// still have the one before; and of each there is one for each envelope.
     pub fn frames_max(&self) -> usize {
-        self.connections_max + self.classes_max + EVENTS_MAX + 1
+        self.connections_max + Envelope::COUNT * (self.classes_max + EVENTS_MAX + 2)
     }
 
     /// Entries in the timer wheel: one a connection, one a task.

@@ -301,6 +301,8 @@ super::snapshot::define_metrics! {
         messages_sent as "messages.sent":
             Counter, Count, "WebSocket messages that the kernel has taken whole";
         messages_bytes as "messages.bytes": Counter, Bytes, "Bytes of their frames";
+        messages_encoded as "messages.encoded":
+            Counter, Count, "Samples encoded, each once for all who are sent the same";
         messages_conflated as "messages.conflated":
             Counter, Count, "Samples replaced by a newer one before they were sent";
         messages_dropped as "messages.dropped":

@@ -139,15 +139,19 @@ impl Batch {
     }
 
     fn make_ready(&mut self) {
-        self.take(&mut Vec::new());
+        self.drop_ready();
         self.ready = Some(self.json.len());
         self.count = 0;
     }
 
     /// Appends what is ready and forgets it.
     fn take(&mut self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.json[..self.ready.unwrap_or(0)]);
+        self.drop_ready();
+    }
+
+    fn drop_ready(&mut self) {
         let Some(ready) = self.ready.take() else { return };
-        out.extend_from_slice(&self.json[..ready]);
         // The comma before what follows goes as well.
         let end = self.json.len().min(ready + 1);
         self.json.drain(..end);

@@ -41,6 +41,11 @@ pub enum Envelope {
     Event,
 }
 
+impl Envelope {
+    /// How many there are.
+    pub const COUNT: usize = Envelope::Event as usize + 1;
+}
+
 /// Whole, immutable, shared bytes on their way to one or many connections.
 #[derive(Clone, Debug)]
 pub struct Frame(Arc<Buffer>);
