@@ -84,8 +84,8 @@ impl App {
     }
 
     fn server(&mut self, context: &mut Context<'_>, with_audit: bool) -> Response {
-        let process = self.metrics.process(context.instant().since_origin());
-        self.own.answer(context, process, self.metrics.cache(), with_audit)
+        let inside = self.inside(context.instant().since_origin());
+        self.own.answer(context, inside, with_audit)
     }
 
     fn history(&self, query: &HistoryQuery, context: &Context<'_>) -> Response {

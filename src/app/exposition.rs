@@ -91,9 +91,9 @@ impl App {
         format: Format,
     ) -> Result<Frame, Refusal> {
         let bytes_max = bytes_max(context.limits());
-        let (process, cache) = (self.metrics.process(now), self.metrics.cache());
+        let inside = self.inside(now);
         let mut server = Server::default();
-        self.own.fill(&mut server, context, process, cache);
+        self.own.fill(&mut server, context, inside);
         let clock = context.clock();
         let clock = || clock.now().since_origin();
         let mut exposition = Exposition::new(format, bytes_max, &clock);

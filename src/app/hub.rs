@@ -195,9 +195,9 @@ impl Hub {
         self.len() == 0
     }
 
-    /// Classes in all, the one that stands without members among them.
+    /// Classes that have a member.
     pub fn classes(&self) -> usize {
-        self.classes.iter().flatten().count()
+        self.classes.iter().flatten().filter(|class| !class.members.is_empty()).count()
     }
 
     fn class(&self, index: usize) -> &Class {

@@ -30,7 +30,7 @@ use self::messages::Rate;
 use self::processes::Processes;
 use self::protocol::{DEFAULT_SUBSCRIPTION, ErrorMessage, Gap, Hello, Metrics, write_json};
 use self::publishing::Publishing;
-use self::self_metrics::SelfMetrics;
+use self::self_metrics::{Inside, SelfMetrics};
 use self::terms::Terms;
 use crate::config::CommandLines;
 use crate::engine::connection::CloseReason;
@@ -130,6 +130,11 @@ impl App {
         self
     }
 
+    /// Different kinds of subscription that there are now, at most [`CLASSES_MAX`](hub::CLASSES_MAX).
+    pub fn classes(&self) -> usize {
+        self.hub.classes()
+    }
+
     fn interval_ms(&self) -> u64 {
         self.metrics.interval().as_millis() as u64
     }
@@ -160,11 +165,22 @@ impl App {
 
     /// Takes the sample of a base tick.
     fn sample(&mut self, context: &Context<'_>, now: Duration) {
-        let (process, cache) = (self.metrics.process(now), self.metrics.cache());
+        let inside = self.inside(now);
         let own = &mut self.own;
         self.metrics.tick(now, unix_ms(context.wall()), self.sequence, |server| {
-            own.fill(server, context, process, cache);
+            own.fill(server, context, inside);
         });
+    }
+
+    /// What the parts of the application know of themselves.
+    fn inside(&mut self, now: Duration) -> Inside {
+        Inside {
+            process: self.metrics.process(now),
+            cache: self.metrics.cache(),
+            subscriptions: self.hub.len(),
+            classes: self.hub.classes(),
+            encoded: self.publishing.encoded,
+        }
     }
 
     /// Brings the cache up to the newest sample, taking one if the newest is over.
@@ -251,7 +267,11 @@ impl Handler for App {
     fn open(&mut self, context: &mut Context<'_>, handle: Handle, request: &Request<'_>) {
         self.rates[handle.slot()] = Rate::new(context.now());
         let hello = self.hello(context, routes::wants_history(request.query()));
-        context.reply(handle, hello);
+        // On a host with very much of everything the history may be what does not fit.
+        if !context.reply(handle, hello) {
+            let hello = self.encode_hello(None);
+            context.reply(handle, hello);
+        }
         if let Err(refusal) = self.hub.subscribe(handle, Terms::standard()) {
             reply(context, handle, &ErrorMessage::new(&refusal, None));
         }

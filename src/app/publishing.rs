@@ -38,6 +38,8 @@ pub(super) struct Publishing {
     frames: [Option<Result<Frame, NoFrame>>; Envelope::COUNT],
     /// Whether somebody is still to be given the payload.
     is_begun: bool,
+    /// Samples encoded since the start.
+    pub(super) encoded: u64,
 }
 
 impl App {
@@ -47,8 +49,7 @@ impl App {
         let snapshot = self.metrics.latest();
         let sample = Sample { snapshot, sequence: self.sequence, skipped };
         let publishing = &mut self.publishing;
-        let encoded = self.hub.step(sample, &mut publishing.scratch, bytes_max);
-        self.own.note_encoded(encoded);
+        publishing.encoded += self.hub.step(sample, &mut publishing.scratch, bytes_max);
         publishing.due = due;
         publishing.scratch.shrink_to(bytes_max);
         self.publish(context);
@@ -83,7 +84,7 @@ impl App {
             let payload = &mut publishing.payload;
             let taken = self.hub.take_due(self.metrics.latest(), self.sequence, payload);
             publishing.is_begun = taken.is_some();
-            self.own.note_encoded(taken?);
+            publishing.encoded += taken?;
         }
     }
 

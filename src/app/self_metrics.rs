@@ -53,14 +53,27 @@ enum Total {
 
 const TOTALS: usize = Total::CpuMicros as usize + 1;
 
+/// What other parts of the application know.
+#[derive(Clone, Copy, Debug)]
+pub struct Inside {
+    /// What this process takes.
+    pub process: Process,
+    /// How reads of samples fared.
+    pub cache: CacheStatistics,
+    /// Subscriptions in all.
+    pub subscriptions: usize,
+    /// Different kinds of them.
+    pub classes: usize,
+    /// Samples encoded since the start.
+    pub encoded: u64,
+}
+
 /// What the application measures of itself.
 #[derive(Debug)]
 pub struct SelfMetrics {
     /// From a tick's due time to its beginning.
     lateness: Window<5>,
     totals: Sliding<TOTALS>,
-    /// Samples encoded since the start.
-    encoded: u64,
     /// When the last audit on request was.
     audited: Option<Tick>,
     /// Where the states and the reasons begin among the columns.
@@ -73,7 +86,6 @@ impl Default for SelfMetrics {
         SelfMetrics {
             lateness: Window::new(LATELY),
             totals: Sliding::new(),
-            encoded: 0,
             audited: None,
             states: first_of("connections.by_state."),
             reasons: first_of("connections.closed_by_reason."),
@@ -93,29 +105,21 @@ impl SelfMetrics {
         self.lateness.record(now, now - due);
     }
 
-    /// Takes note of so many samples that have been encoded.
-    pub fn note_encoded(&mut self, count: u64) {
-        self.encoded += count;
-    }
-
     /// From a tick's due time to its beginning, in the last minutes.
     pub fn lateness(&self, now: Tick) -> Summary {
         self.lateness.summary(now)
     }
 
     /// Writes the figures of this moment. Walks every connection.
-    pub fn fill(
-        &mut self,
-        server: &mut Server,
-        context: &Context<'_>,
-        process: Process,
-        cache: CacheStatistics,
-    ) {
+    pub fn fill(&mut self, server: &mut Server, context: &Context<'_>, inside: Inside) {
+        let Inside { process, cache, .. } = inside;
         self.note_totals(context, process, cache);
         self.fill_connections(server, context);
         self.fill_loop(server, context);
         fill_messages(server, context);
-        server.messages_encoded = count(self.encoded);
+        server.messages_encoded = count(inside.encoded);
+        server.subscriptions_active = count(inside.subscriptions as u64);
+        server.subscriptions_classes = count(inside.classes as u64);
         fill_tasks(server, context);
         fill_pools(server, context);
         let rise = self.totals.rise();
@@ -186,15 +190,14 @@ impl SelfMetrics {
     pub fn answer(
         &mut self,
         context: &mut Context<'_>,
-        process: Process,
-        cache: CacheStatistics,
+        inside: Inside,
         with_audit: bool,
     ) -> Response {
         if with_audit && let Err(refusal) = self.audit(context) {
             return refusal;
         }
         let mut server = Server::default();
-        self.fill(&mut server, context, process, cache);
+        self.fill(&mut server, context, inside);
         let audit = with_audit.then_some("ok");
         let answer = Answer { server: &server, ledger: context.ledger(), audit };
         json(Frame::new(Kind::Plain, |out| write_json(&answer, out)))

@@ -298,6 +298,10 @@ super::snapshot::define_metrics! {
             Figure, Percent, "Connections ended by an error, of all ended in the last 5 minutes";
         connections_failure_rate as "connections.failure_rate":
             Figure, Percent, "Attempts that failed, of all in the last 5 minutes";
+        subscriptions_active as "subscriptions.active":
+            Figure, Count, "Subscriptions that samples are sent to";
+        subscriptions_classes as "subscriptions.classes":
+            Figure, Count, "Different kinds of subscription, each with an encoding of its own";
         messages_sent as "messages.sent":
             Counter, Count, "WebSocket messages that the kernel has taken whole";
         messages_bytes as "messages.bytes": Counter, Bytes, "Bytes of their frames";

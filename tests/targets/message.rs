@@ -54,6 +54,11 @@ pub fn run(data: &[u8]) {
     check_books(&engine);
 }
 
+/// Whose a message is.
+fn sub_of(message: &Value) -> &str {
+    message.get("sub").map_or(Some("default"), Value::as_str).expect("a name")
+}
+
 /// What a client knows of its own connection.
 struct Session {
     subs: Vec<String>,
@@ -72,15 +77,19 @@ impl Session {
             assert!(frame.payload.starts_with(br#"{"type":""#), "type comes first");
             let message: Value = serde_json::from_slice(&frame.payload).expect("it is JSON");
             match message["type"].as_str() {
-                Some("metrics") => self.note_sample(&message),
+                Some("metrics") => self.note_sample(sub_of(&message), &message),
+                Some("batch") => {
+                    let samples = message["samples"].as_array().expect("a list");
+                    assert!((1..=60).contains(&samples.len()), "{} samples", samples.len());
+                    samples.iter().for_each(|sample| self.note_sample(sub_of(&message), sample));
+                }
                 _ => answers.push(message),
             }
         }
         answers
     }
 
-    fn note_sample(&mut self, message: &Value) {
-        let sub = message.get("sub").map_or(Some("default"), Value::as_str).expect("a name");
+    fn note_sample(&mut self, sub: &str, message: &Value) {
         assert!(self.subs.iter().any(|known| known == sub), "{sub:?} is not subscribed");
         let sequence = message["seq"].as_u64().expect("a number");
         let newest = self.sequences.iter_mut().find(|(known, _)| known == sub);
@@ -137,6 +146,11 @@ impl Session {
         assert!(self.subs.len() <= SUBSCRIPTIONS_MAX, "{:?}", self.subs);
         let interval_ms = answer["interval_ms"].as_u64().expect("a number");
         assert!(DIVISORS.iter().any(|&divisor| u64::from(divisor) * 1000 == interval_ms));
+        let batch = answer.get("batch").map(|batch| batch.as_u64().expect("a number"));
+        match answer["mode"].as_str().expect("a mode") {
+            "batch" => assert!(batch.is_some_and(|batch| (2..=60).contains(&batch)), "{batch:?}"),
+            mode => assert!(["last", "mean"].contains(&mode) && batch.is_none(), "{mode}"),
+        }
         let topics = answer["topics"].as_array().expect("a list");
         let topics: Vec<&str> =
             topics.iter().map(|topic| topic.as_str().expect("a path")).collect();
