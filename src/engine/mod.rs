@@ -130,8 +130,8 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
         let woken = self.note_events();
         let accepted = self.accept_some();
         let worked = accepted || !self.events.is_empty() || !self.core.ready.is_empty();
-        self.serve_ready();
         let resumed = self.resume_handler();
+        self.serve_ready();
         let fired = self.run_timers();
         let flushed = self.flush_touched();
         self.tell_cancelled();
