@@ -28,7 +28,7 @@ use vitald::app::terms::Terms;
 use vitald::engine::Engine;
 use vitald::engine::clock::Manual;
 use vitald::engine::connection::CloseReason;
-use vitald::engine::connection::frame::{Envelope, Frame, Kind, NoFrame};
+use vitald::engine::connection::frame::{ENVELOPES, Frame, Kind, NoFrame};
 use vitald::engine::connection::head::Request;
 use vitald::engine::connection::websocket::{Received, WebSocket};
 use vitald::engine::handle::{Handle, Slot};
@@ -138,7 +138,7 @@ impl Hoarder {
     /// The newest frame of every class, and all events that can wait, to all who are concerned; each
     /// in every envelope.
     fn share(&self, context: &mut Context<'_>) {
-        let kinds = context.limits().classes_max * Envelope::COUNT;
+        let kinds = context.limits().classes_max * ENVELOPES;
         for kind in 0..kinds {
             let frame = self.encode(context);
             for (index, &handle) in self.open.iter().enumerate() {
@@ -151,7 +151,7 @@ impl Hoarder {
             self.announce(context);
         }
         // Two more at least, in each envelope, and then no further one before one is let go.
-        let mut held: Vec<Frame> = (0..2 * Envelope::COUNT).map(|_| self.encode(context)).collect();
+        let mut held: Vec<Frame> = (0..2 * ENVELOPES).map(|_| self.encode(context)).collect();
         held.extend(std::iter::from_fn(|| self.try_encode(context).ok()));
         assert_eq!(self.try_encode(context).unwrap_err(), NoFrame::Full);
         drop(held);
@@ -162,9 +162,9 @@ impl Hoarder {
 
     /// An event to everybody, in a frame for each envelope.
     fn announce(&self, context: &mut Context<'_>) {
-        for envelope in 0..Envelope::COUNT {
+        for envelope in 0..ENVELOPES {
             let frame = self.encode(context);
-            for &handle in self.open.iter().skip(envelope).step_by(Envelope::COUNT) {
+            for &handle in self.open.iter().skip(envelope).step_by(ENVELOPES) {
                 let gap =
                     |missed| Frame::new(Kind::Text, |out| out.extend(format!("{missed}").bytes()));
                 assert!(context.event(handle, frame.clone(), gap));
@@ -354,7 +354,7 @@ fn every_limit_reached_at_once_stays_below_the_ceiling_and_leaves_nothing() {
     let idle = trial.live();
     trial.fill();
     trial.assert_full(limits.connections_max / 2 - 1);
-    let others = 2 * Envelope::COUNT;
+    let others = 2 * ENVELOPES;
     assert_eq!(trial.engine.pools().frames.live, limits.frames_max() - others);
     assert!(trial.share() > 70.0, "frames that are begun count among the answers, too");
     trial.end();

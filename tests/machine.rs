@@ -33,7 +33,7 @@ fn cell(phase: Phase, event: Event) -> Cell {
 /// What a connection in this phase counts as in the end, where that is decided.
 fn decided(phase: Phase) -> Option<CloseReason> {
     match phase {
-        Phase::Head | Phase::Reply | Phase::Open => None,
+        Phase::Head | Phase::Reply | Phase::Open | Phase::Streaming => None,
         Phase::Closing => Some(CloseReason::Closed),
         Phase::Draining => Some(CloseReason::BadRequest),
         Phase::Lingering => Some(CloseReason::Finished),
@@ -47,7 +47,7 @@ fn owed(phase: Phase, event: Event) -> Sent {
         (Phase::Reply, event) if event.is_while_awaiting() => Sent::Nothing,
         (Phase::Reply, _) => Sent::Status(200),
         (Phase::Draining, _) => Sent::Status(400),
-        (Phase::Open, Event::AllSent) => Sent::Message,
+        (Phase::Open | Phase::Streaming, Event::AllSent) => Sent::Message,
         (Phase::Closing, Event::AllSent) => Sent::Close(1000),
         _ => Sent::Nothing,
     }

@@ -324,9 +324,11 @@ impl Handler for App {
 /// # Errors
 /// When it is too long, or too many frames are held.
 pub fn broadcast(context: &mut Context<'_>, message: &str) -> Result<usize, NoFrame> {
-    let frame = context.encode(Kind::Text, |out| out.extend_from_slice(message.as_bytes()))?;
-    let gap = |missed| Frame::new(Kind::Text, |out| write_json(&Gap::new(missed), out));
-    Ok(context.broadcast(&frame, gap))
+    let encode = |context: &mut Context<'_>, _| {
+        context.encode(Kind::Text, |out| out.extend_from_slice(message.as_bytes()))
+    };
+    let gap = |_, missed| Frame::new(Kind::Text, |out| write_json(&Gap::new(missed), out));
+    context.broadcast(encode, gap)
 }
 
 fn reply(context: &mut Context<'_>, handle: Handle, message: &impl serde::Serialize) -> bool {

@@ -13,7 +13,7 @@ use super::hub::{Member, Sample};
 use super::protocol::{ErrorCode, ErrorMessage, Refusal};
 use super::reply;
 use crate::engine::clock::Tick;
-use crate::engine::connection::frame::{Envelope, Frame, Kind, NoFrame};
+use crate::engine::connection::frame::{ENVELOPES, Envelope, Frame, Kind, NoFrame};
 use crate::engine::handler::Context;
 
 /// How long a turn publishes. What is left over is done in the next one.
@@ -35,7 +35,7 @@ pub(super) struct Publishing {
     /// When what is sent was due.
     due: Tick,
     /// The payload by envelope, wrapped for the first who wants it so.
-    frames: [Option<Result<Frame, NoFrame>>; Envelope::COUNT],
+    frames: [Option<Result<Frame, NoFrame>>; ENVELOPES],
     /// Whether somebody is still to be given the payload.
     is_begun: bool,
     /// Samples encoded since the start.

@@ -129,7 +129,7 @@ impl Core {
         self.connections.get_mut(slot as usize).expect("the slot was found occupied in this turn")
     }
 
-    /// An open WebSocket that frames may be queued for: one that the handler has not been told the
+    /// A subscriber that frames may be queued for: one that the handler has not been told the
     /// end of, and has not asked to close.
     pub(super) fn sendable(&mut self, handle: Handle) -> Option<&mut Connection> {
         self.get_mut(handle)

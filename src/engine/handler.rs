@@ -8,7 +8,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::clock::{Clock, Tick};
-use super::connection::frame::{Envelope, Frame, Kind, NoFrame};
+use super::connection::frame::{ENVELOPES, Envelope, Frame, Kind, NoFrame};
 use super::connection::head::Request;
 use super::connection::response::Response;
 use super::connection::{CloseReason, CloseWanted, Connection};
@@ -41,6 +41,13 @@ pub enum Answer {
         /// The subprotocol, if one is agreed on.
         protocol: Option<&'static str>,
     },
+    /// Make the connection an event stream (HTML, section 9.2): send this head, which should say
+    /// `text/event-stream`, and then whatever is queued for it, as frames of [`Kind::Event`], until
+    /// the connection ends. A body of the answer's own is left out; HEAD gets the head alone and is
+    /// no stream. What the peer sends is thrown away; beyond [`Limits::linger_bytes_max`] bytes it
+    /// is closed as [`CloseReason::Policy`]. A stream on which nothing has been sent for
+    /// [`Limits::heartbeat_after`] is sent a comment.
+    Stream(Response),
 }
 
 /// A whole message from a WebSocket client.
@@ -76,7 +83,7 @@ pub trait Handler {
         let _ = context;
     }
 
-    /// Answers a request. The connection named by `handle` is not a WebSocket, and may never be.
+    /// Answers a request. The connection named by `handle` is no subscriber, and may never be.
     fn request(
         &mut self,
         context: &mut Context<'_>,
@@ -84,7 +91,8 @@ pub trait Handler {
         request: &Request<'_>,
     ) -> Answer;
 
-    /// A connection has become a WebSocket, by `request`. What is sent from here comes first.
+    /// A connection has become a subscriber, by `request`: an open WebSocket or an event stream, as
+    /// [`Context::envelope`] tells. What is sent from here comes first.
     fn open(&mut self, context: &mut Context<'_>, handle: Handle, request: &Request<'_>) {
         let _ = (context, handle, request);
     }
@@ -92,7 +100,7 @@ pub trait Handler {
     /// A message has come from an open WebSocket.
     fn message(&mut self, context: &mut Context<'_>, handle: Handle, message: Message<'_>);
 
-    /// A WebSocket is open no more: called exactly once for each [`Handler::open`], before anything
+    /// A subscriber is one no more: called exactly once for each [`Handler::open`], before anything
     /// of it is released. Nothing can be sent to it now.
     fn closed(&mut self, context: &mut Context<'_>, handle: Handle, reason: CloseReason) {
         let _ = (context, handle, reason);
@@ -270,7 +278,7 @@ impl<'a> Context<'a> {
 
     /// How what is sent to a connection is to be wrapped; `None` when nothing can be sent to it.
     pub fn envelope(&mut self, handle: Handle) -> Option<Envelope> {
-        self.core.sendable(handle).map(|_| Envelope::Message)
+        self.core.sendable(handle).map(|connection| connection.envelope())
     }
 
     /// Answers a request that was to be answered later ([`Answer::Later`]). False when the
@@ -284,8 +292,9 @@ impl<'a> Context<'a> {
         self.core.get(handle).is_some_and(Connection::awaits)
     }
 
-    /// Queues an answer to one WebSocket. False when it cannot be sent: the connection is on its
-    /// way out, or with this frame its answers would hold more than [`Limits::reply_bytes_max`].
+    /// Queues an answer to one subscriber. False when it cannot be sent: the connection is on its
+    /// way out, or takes another [`Envelope`] than the frame is for, or with this frame its answers
+    /// would hold more than [`Limits::reply_bytes_max`].
     /// While they hold more than half of that, the peer is not read: so whoever answers each
     /// message with at most the other half is never refused, unless the pool of input buffers
     /// ([`Limits::inputs_max`]) is smaller than the table and used up: then one read's worth of
@@ -294,7 +303,8 @@ impl<'a> Context<'a> {
     pub fn reply(&mut self, handle: Handle, frame: Frame) -> bool {
         let bytes_max = self.core.limits.reply_bytes_max;
         let Some(connection) = self.core.sendable(handle) else { return false };
-        if connection.outbox.reply_bytes() + frame.memory_bytes() > bytes_max {
+        let reply_bytes = connection.outbox.reply_bytes() + frame.memory_bytes();
+        if reply_bytes > bytes_max || !frame.fits(connection.envelope()) {
             return false;
         }
         connection.outbox.push_reply(frame);
@@ -302,12 +312,13 @@ impl<'a> Context<'a> {
         true
     }
 
-    /// Makes `frame` the newest state on one of a WebSocket's
+    /// Makes `frame` the newest state on one of a subscriber's
     /// [`CHANNELS`](super::limits::CHANNELS); one that has not been begun is replaced. False when
-    /// it can no longer be sent, or is not one of [`Context::encode`]: others are not bounded.
+    /// it can no longer be sent, is for another [`Envelope`], or is not one of [`Context::encode`]:
+    /// others are not bounded.
     pub fn publish(&mut self, handle: Handle, channel: usize, frame: Frame) -> bool {
         let Some(connection) = self.core.sendable(handle) else { return false };
-        if !frame.is_pooled() {
+        if !frame.is_pooled() || !frame.fits(connection.envelope()) {
             return false;
         }
         let conflated = connection.outbox.set_pending(channel, frame);
@@ -317,13 +328,14 @@ impl<'a> Context<'a> {
         true
     }
 
-    /// Queues an event, a frame of [`Context::encode`], for one WebSocket. When
+    /// Queues an event, a frame of [`Context::encode`], for one subscriber. When
     /// [`EVENTS_MAX`](super::limits::EVENTS_MAX) wait already the oldest goes, and the frame that
     /// `gap` makes of the number that have gone since the last that was sent comes before the next.
-    /// False when it can no longer be sent, or is not one of [`Context::encode`].
+    /// False when it can no longer be sent, is for another [`Envelope`], or is not one of
+    /// [`Context::encode`].
     pub fn event(&mut self, handle: Handle, frame: Frame, gap: impl FnOnce(u64) -> Frame) -> bool {
         let Some(connection) = self.core.sendable(handle) else { return false };
-        if !frame.is_pooled() {
+        if !frame.is_pooled() || !frame.fits(connection.envelope()) {
             return false;
         }
         let dropped = connection.outbox.push_event(frame, gap);
@@ -332,16 +344,38 @@ impl<'a> Context<'a> {
         true
     }
 
-    /// Queues an event for every open WebSocket, as [`Context::event`] does for one; gives for how
-    /// many.
-    pub fn broadcast(&mut self, frame: &Frame, gap: impl Fn(u64) -> Frame) -> usize {
+    /// Queues an event for every subscriber, as [`Context::event`] does for one; gives for how many.
+    /// `encode` makes its frame for an envelope, by [`Context::encode`]: once for each that somebody
+    /// takes, before anything is queued. `gap` makes the frame for a gap, as there.
+    ///
+    /// # Errors
+    /// Those of `encode`: nobody is sent anything then.
+    pub fn broadcast(
+        &mut self,
+        mut encode: impl FnMut(&mut Context<'_>, Envelope) -> Result<Frame, NoFrame>,
+        gap: impl Fn(Envelope, u64) -> Frame,
+    ) -> Result<usize, NoFrame> {
+        let mut frames: [Option<Frame>; ENVELOPES] = Default::default();
+        for slot in 0..self.core.limits.slots() {
+            let Some((_, envelope)) = self.subscriber(slot) else { continue };
+            if frames[envelope as usize].is_none() {
+                frames[envelope as usize] = Some(encode(self, envelope)?);
+            }
+        }
         let mut count = 0;
         for slot in 0..self.core.limits.slots() {
-            let handle = self.core.connections.get(slot).map(|connection| connection.handle);
-            let is_sent = handle.is_some_and(|handle| self.event(handle, frame.clone(), &gap));
+            let Some((handle, envelope)) = self.subscriber(slot) else { continue };
+            let Some(frame) = &frames[envelope as usize] else { continue };
+            let is_sent = self.event(handle, frame.clone(), |missed| gap(envelope, missed));
             count += usize::from(is_sent);
         }
-        count
+        Ok(count)
+    }
+
+    /// Who in a place of the table can be sent something, and its envelope.
+    fn subscriber(&mut self, slot: usize) -> Option<(Handle, Envelope)> {
+        let handle = self.core.connections.get(slot)?.handle;
+        Some((handle, self.envelope(handle)?))
     }
 
     /// Forgets the state that waits on a channel.
@@ -351,8 +385,9 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Closes a WebSocket with a close code (RFC 6455, section 7.4) and at most 123 bytes of text.
-    /// Answers queued before go out first; nothing can be queued from here on.
+    /// Closes a WebSocket with a close code (RFC 6455, section 7.4) and at most 123 bytes of text, or
+    /// an event stream, which has no place for them. Answers queued before go out first; nothing can
+    /// be queued from here on.
     pub fn close(&mut self, handle: Handle, code: u16, text: &'static str, reason: CloseReason) {
         let Some(connection) = self.core.sendable(handle) else { return };
         connection.close_wanted = Some(CloseWanted { code, text, reason });

@@ -18,7 +18,7 @@ pub enum Resource {
     Timer,
     /// An input buffer: taken for a partial head or parked input; input consumed, release.
     Input,
-    /// An open WebSocket that the handler knows of: open, closed.
+    /// A subscriber, an open WebSocket or an event stream, that the handler knows of: open, closed.
     Member,
 }
 

@@ -2,11 +2,11 @@
 //!
 //! Beyond a limit there is a clear refusal, never growth. The limits multiply out to one number,
 //! [`Limits::memory_ceiling`] (in `memory.rs`, which knows the structures); with the handler's part
-//! it is logged at start. Imports only the number of the engine's own tasks and of envelopes.
+//! it is logged at start. Imports only the numbers of the engine's own tasks and of the envelopes.
 
 use std::time::Duration;
 
-use super::connection::frame::Envelope;
+use super::connection::frame::ENVELOPES;
 use super::tasks::ENGINE_TASKS;
 
 /// Bytes that one read takes at most, and that a partial request head or bytes left over from a
@@ -52,8 +52,8 @@ pub struct Limits {
     pub long_frames_max: usize,
     /// Bytes of pongs and the like that wait for a peer before it is read no more.
     pub control_bytes_max: usize,
-    /// Kinds of state that the handler publishes, one after the other. Of each kind only the newest
-    /// frame waits, the same one for all its readers of one envelope.
+    /// Kinds of state that the handler publishes. Of each kind only the newest waits, as the same
+    /// frame for all its readers of one envelope.
     pub classes_max: usize,
     /// Bytes of a frame that is shared by its readers, header included.
     pub shared_bytes_max: usize,
@@ -84,11 +84,15 @@ pub struct Limits {
     pub ping_after: Duration,
     /// Silence on a WebSocket after which it is given up. More than `ping_after`.
     pub silence_timeout: Duration,
+    /// An event stream on which nothing is sent, until it is sent a comment that shows that it is
+    /// there. More than nothing.
+    pub heartbeat_after: Duration,
     /// Each step of the end: the peer's close frame, the last bytes out, the peer's end.
     pub close_timeout: Duration,
     /// From the wish to stop until the connections left are dropped.
     pub drain_timeout: Duration,
-    /// Bytes that a refused peer may still send while it is left to read the reason.
+    /// Bytes that a peer may send which has nothing more to say: one that is refused, while it is
+    /// left to read the reason, and the reader of an event stream.
     pub linger_bytes_max: usize,
 }
 
@@ -126,6 +130,10 @@ impl Default for Limits {
             frame_timeout: Duration::from_secs(30),
             ping_after: Duration::from_secs(30),
             silence_timeout: Duration::from_secs(45),
+            // The interval that the HTML standard advises (section 9.2.7), for proxies that give up
+            // on what is silent; many do so after 60 s, some after 30. Half would be twice the
+            // wake-ups of a phone's radio; with double those would have given up.
+            heartbeat_after: Duration::from_secs(15),
             close_timeout: Duration::from_secs(1),
             drain_timeout: Duration::from_secs(5),
             linger_bytes_max: 64 * 1024,
@@ -145,7 +153,7 @@ impl Limits {
     /// same; one is being made, and another being handed out, while those who have not been reached
     /// still have the one before; and of each there is one for each envelope.
     pub fn frames_max(&self) -> usize {
-        self.connections_max + Envelope::COUNT * (self.classes_max + EVENTS_MAX + 2)
+        self.connections_max + ENVELOPES * (self.classes_max + EVENTS_MAX + 2)
     }
 
     /// Entries in the timer wheel: one a connection, one a task.
@@ -177,6 +185,9 @@ impl Limits {
         if self.silence_timeout <= self.ping_after {
             return Err("silence_timeout must be longer than ping_after".to_owned());
         }
+        if self.heartbeat_after.is_zero() {
+            return Err("heartbeat_after must be more than nothing".to_owned());
+        }
         let budgets = [
             self.messages_per_turn,
             self.accepts_per_turn,
@@ -203,6 +214,8 @@ mod tests {
     fn limits_that_contradict_each_other_are_named() {
         let limits = Limits { silence_timeout: Duration::from_secs(1), ..Limits::default() };
         assert!(limits.check().unwrap_err().contains("silence_timeout"));
+        let limits = Limits { heartbeat_after: Duration::ZERO, ..Limits::default() };
+        assert!(limits.check().unwrap_err().contains("heartbeat_after"));
         for limits in [
             Limits { messages_per_turn: 0, ..Limits::default() },
             Limits { accepts_per_turn: 0, ..Limits::default() },

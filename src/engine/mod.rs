@@ -1,4 +1,4 @@
-//! A single-threaded HTTP and WebSocket engine. Knows nothing of metrics.
+//! A single-threaded HTTP, WebSocket and event-stream engine. Knows nothing of metrics.
 //!
 //! [`Engine`] owns a table of connections, a timer wheel, a network and a [`Handler`]; one call of
 //! [`Engine::turn`] is one pass of the loop. It is generic over the network, the clock and the
@@ -171,7 +171,7 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
     }
 
     /// Begins to stop: the listeners close at once, idle connections end, answers are finished,
-    /// WebSockets get close code 1001; after [`Limits::drain_timeout`] what is left is dropped.
+    /// WebSockets get close code 1001 and event streams their end; after [`Limits::drain_timeout`] what is left is dropped.
     pub fn shutdown(&mut self) {
         self.start();
         if self.core.is_draining {
@@ -207,7 +207,7 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
                 self.core.touch(handle);
             }
             Phase::Reply => connection.keep_alive = false,
-            Phase::Open => {
+            Phase::Open | Phase::Streaming => {
                 let reason = CloseReason::Shutdown;
                 let stop = CloseWanted { code: 1001, text: "the server is stopping", reason };
                 // What the handler has asked for before is still to be carried out, and comes

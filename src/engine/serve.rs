@@ -18,10 +18,14 @@ pub(super) use self::request::{DRAINING, NO_ROOM, NO_SHARE};
 use super::Engine;
 use super::clock::Clock;
 use super::connection::websocket::PING;
-use super::connection::{CloseReason, Deadline, Phase};
+use super::connection::{CloseReason, CloseWanted, Deadline, Phase};
 use super::handle::Slot;
 use super::handler::Handler;
 use super::net::{Net, Stream};
+
+/// A comment and the end of an event that has no data, which the reader of an event stream throws
+/// away (HTML, section 9.2.6).
+const HEARTBEAT: &[u8] = b":\n\n";
 
 /// What a connection may still take of this turn.
 struct Budget {
@@ -215,7 +219,7 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
                 Phase::Open | Phase::Closing => {
                     return self.take_frames(slot, rest, can_park, budget);
                 }
-                Phase::Lingering => {
+                Phase::Streaming | Phase::Lingering => {
                     self.discard(slot, rest.len());
                     *rest = &[];
                     return Taken::All;
@@ -225,12 +229,18 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
         }
     }
 
-    /// Throws away what a refused peer still sends, up to a limit.
+    /// Throws away what a peer sends that has nothing more to say, up to a limit.
     fn discard(&mut self, slot: Slot, length: usize) {
         let linger_bytes_max = self.core.limits.linger_bytes_max;
         let connection = self.core.at(slot);
         connection.lingered_bytes += length;
-        if connection.lingered_bytes > linger_bytes_max {
+        if connection.lingered_bytes <= linger_bytes_max {
+            return;
+        }
+        if connection.phase() == Phase::Streaming {
+            let reason = CloseReason::Policy;
+            self.close(slot, CloseWanted { code: 1008, text: "too much input", reason });
+        } else {
             self.doom(slot, CloseReason::Finished);
         }
     }
@@ -255,6 +265,10 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
                 let cause =
                     self.core.at(slot).cause.expect("whoever is on the way out has a cause");
                 self.doom(slot, cause);
+            }
+            Deadline::Heartbeat => {
+                self.core.at(slot).outbox.control().extend_from_slice(HEARTBEAT);
+                self.write_out(slot);
             }
             Deadline::Ping => {
                 let now = self.core.now;

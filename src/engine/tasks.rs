@@ -24,7 +24,7 @@ pub const CANCEL_TIMEOUT: Duration = Duration::from_secs(1);
 /// retry and the end of a drain.
 pub(crate) const ENGINE_TASKS: usize = 2;
 
-/// The name of the task that each open WebSocket is.
+/// The name of the task that each open WebSocket and each event stream is.
 pub const STREAM: &str = "stream";
 
 /// A task, or nothing once it is over.

@@ -76,7 +76,7 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
         self.core.tasks.counts
     }
 
-    /// Every living task, the streams of open WebSockets among them.
+    /// Every living task, those of subscribers among them.
     pub fn tasks(&self) -> impl Iterator<Item = TaskView> {
         let streams = self.core.connections.iter().filter_map(|(_, connection)| {
             let owner = Owner::Connection(connection.handle);

@@ -17,6 +17,8 @@ pub enum Sent {
     Ping,
     /// A pong.
     Pong,
+    /// The comment that shows an event stream's reader that it is there.
+    Heartbeat,
     /// A close frame.
     Close(u16),
 }
@@ -30,6 +32,7 @@ impl Sent {
             Sent::Status(status) => status.to_string(),
             Sent::Ping => "ping".to_owned(),
             Sent::Pong => "pong".to_owned(),
+            Sent::Heartbeat => "comment".to_owned(),
             Sent::Close(1000) => "close frame".to_owned(),
             Sent::Close(code) => format!("close {code}"),
         }
@@ -39,6 +42,11 @@ impl Sent {
     pub fn first(bytes: &[u8]) -> Sent {
         if bytes.starts_with(b"HTTP/1.1 ") {
             return Sent::first_answer(bytes);
+        }
+        if bytes.first().is_some_and(|first| b":d".contains(first)) {
+            let is_whole = bytes.windows(2).any(|two| two == b"\n\n");
+            let sent = if bytes[0] == b':' { Sent::Heartbeat } else { Sent::Message };
+            return if is_whole { sent } else { Sent::Nothing };
         }
         let Some((&[opcode, length], rest)) = bytes.split_first_chunk() else {
             return Sent::Nothing;
@@ -92,6 +100,9 @@ events! {
     RequestsNoRoom = "several requests, no room",
     RequestLater = "request, answered later",
     RequestLaterInDrain = "request, answered later, in a drain",
+    StreamRequest = "event stream",
+    StreamHeadAlone = "event stream, head alone",
+    LateStream = "event stream in a drain",
     Upgrade = "upgrade",
     UpgradeAndMore = "upgrade and a message",
     BadUpgrade = "upgrade, unknown version",
@@ -127,6 +138,7 @@ events! {
     FrameLate = "frame deadline",
     PingDue = "ping deadline",
     SilenceLate = "silence deadline",
+    HeartbeatDue = "heartbeat deadline",
     CloseLate = "close deadline",
     DrainBegins = "drain begun",
     DrainBeginsAwaiting = "drain begun, answer awaited",
@@ -155,6 +167,14 @@ impl Event {
             LastRequest => LAST.to_vec(),
             Requests | RequestsNoRoom => [GET, MISSING].concat(),
             RequestLater | RequestLaterInDrain => LATER.to_vec(),
+            StreamRequest | LateStream => STREAM.to_vec(),
+            StreamHeadAlone => {
+                // Long enough to be a whole frame as well, to those who read frames.
+                let stream = String::from_utf8_lossy(STREAM).replace("GET", "HEAD");
+                stream
+                    .replace("Host: h", "Host: h\r\nX: 0123456789012345678901234567890123456789")
+                    .into_bytes()
+            }
             Upgrade => UPGRADE.to_vec(),
             UpgradeAndMore => [UPGRADE, &text("hello")].concat(),
             BadUpgrade => {
@@ -184,6 +204,9 @@ pub const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n";
 
 /// One that is answered when the test says so. Begins like [`GET`].
 pub const LATER: &[u8] = b"GET /later HTTP/1.1\r\nHost: h\r\n\r\n";
+
+/// One for an event stream. Begins like [`GET`].
+pub const STREAM: &[u8] = b"GET /events HTTP/1.1\r\nHost: h\r\n\r\n";
 
 /// One that is answered with 404.
 pub const MISSING: &[u8] = b"GET /missing HTTP/1.1\r\nHost: h\r\n\r\n";

@@ -19,7 +19,7 @@ use vitald::engine::handler::{Answer, Cancel, Context, Handler, Message};
 use vitald::engine::limits::Limits;
 use vitald::engine::tasks::{Owner, Run, TaskId};
 
-use crate::event::{BAD, Event, GET, HALF, LAST, LATER, MISSING, Sent, text};
+use crate::event::{BAD, Event, GET, HALF, LAST, LATER, MISSING, STREAM, Sent, text};
 use crate::frames::UPGRADE;
 use crate::wire::{Wire, run_until, settle};
 
@@ -36,11 +36,11 @@ pub struct Probe {
     pub wanted: Rc<Cell<Option<(Handle, CloseReason)>>>,
     /// Messages received.
     pub messages: usize,
-    /// WebSockets opened.
+    /// WebSockets and event streams opened.
     pub opened: usize,
-    /// Why WebSockets are open no more.
+    /// Why they are open no more.
     pub ends: Vec<CloseReason>,
-    /// Frames that were taken for a WebSocket that was open no more.
+    /// Frames that were taken for one that was open no more.
     pub taken_late: usize,
 }
 
@@ -56,6 +56,10 @@ fn frame(text: &str) -> Frame {
     Frame::new(Kind::Text, |out| out.extend_from_slice(text.as_bytes()))
 }
 
+fn some_event() -> Frame {
+    Frame::new(Kind::Event, |out| out.extend_from_slice(b"data: some words\n\n"))
+}
+
 impl Handler for Probe {
     fn start(&mut self, context: &mut Context<'_>) {
         let now = context.now();
@@ -65,6 +69,7 @@ impl Handler for Probe {
     fn request(&mut self, _: &mut Context<'_>, _: Handle, request: &Request<'_>) -> Answer {
         match request.path() {
             "/ws" => Answer::Upgrade { protocol: None },
+            "/events" => Answer::Stream(Response::new(200)),
             "/later" => Answer::Later,
             "/missing" => Answer::Respond(Response::text(404, "nothing here")),
             path => Answer::Respond(Response::text(200, path)),
@@ -87,6 +92,7 @@ impl Handler for Probe {
     fn closed(&mut self, context: &mut Context<'_>, handle: Handle, reason: CloseReason) {
         self.ends.push(reason);
         self.taken_late += usize::from(context.reply(handle, frame("late")));
+        self.taken_late += usize::from(context.reply(handle, some_event()));
         self.taken_late += usize::from(context.publish(handle, 0, frame("late")));
     }
 
@@ -151,6 +157,10 @@ impl World {
                 self.send(UPGRADE);
                 self.take_new();
             }
+            Phase::Streaming => {
+                self.send(STREAM);
+                self.take_new();
+            }
             Phase::Closing => {
                 self.send(UPGRADE);
                 self.take_new();
@@ -175,7 +185,8 @@ impl World {
         match (phase, event) {
             (
                 Phase::Head,
-                LateUpgrade | RequestLaterInDrain | HeadCut | DrainBeginsMidHead | DrainEnds,
+                LateUpgrade | LateStream | RequestLaterInDrain | HeadCut | DrainBeginsMidHead
+                | DrainEnds,
             ) => {
                 self.send(HALF);
             }
@@ -186,13 +197,19 @@ impl World {
             (Phase::Open, PeerEndsOwed | AllSent | StallLate | FrameLate) => {
                 self.send(&text("some words"));
             }
+            (Phase::Streaming, PeerEndsOwed | AllSent | StallLate | FrameLate) => {
+                let handle = self.handle.expect("it is there");
+                let is_taken = self.engine.act(|_, context| context.reply(handle, some_event()));
+                assert!(is_taken, "it is open");
+                settle(&mut self.engine);
+            }
             (Phase::Open, SilenceLate) => {
                 self.run_for(30_010);
                 self.take_new();
             }
             _ => {}
         }
-        if matches!(event, LateUpgrade | RequestLaterInDrain | DrainEnds) {
+        if matches!(event, LateUpgrade | LateStream | RequestLaterInDrain | DrainEnds) {
             self.engine.shutdown();
             settle(&mut self.engine);
         }
@@ -203,6 +220,7 @@ impl World {
         use Event::*;
         match event {
             LateUpgrade if phase == Phase::Head => self.send(&UPGRADE[HALF.len()..]),
+            LateStream if phase == Phase::Head => self.send(&STREAM[HALF.len()..]),
             RequestLaterInDrain if phase == Phase::Head => self.send(&LATER[HALF.len()..]),
             AnswerComes => self.answer(),
             PeerEnds | PeerEndsOwed | PeerEndsAwaiting => self.wire.end(self.client),
@@ -226,7 +244,7 @@ impl World {
                 self.run_for(3_010);
             }
             IdleLate | PingDue => self.run_for(30_010),
-            SilenceLate => self.run_for(15_010),
+            SilenceLate | HeartbeatDue => self.run_for(15_010),
             CloseLate => self.run_for(1_010),
             DrainBegins | DrainBeginsAwaiting | DrainBeginsMidHead => self.engine.shutdown(),
             DrainEnds => self.run_for(410),

@@ -1,7 +1,7 @@
 //! Bytes that are encoded once and shared by everyone who gets them.
 //!
-//! A [`Frame`] is a whole WebSocket frame (or the body of an HTTP answer): immutable, reference
-//! counted, contiguous. [`FramePool`] keeps the buffers of frames that nobody holds any more and
+//! A [`Frame`] is a whole WebSocket frame (or the body of an HTTP answer, or events of an event
+//! stream): immutable, reference counted, contiguous. [`FramePool`] keeps the buffers of frames that nobody holds any more and
 //! encodes the next ones into them, so that a steady publish allocates nothing; and it bounds how
 //! many there are and how long one is, so that readers who take nothing cannot make them grow.
 //! Server frames are not masked (RFC 6455, section 5.1), which is why one encoding serves all.
@@ -41,10 +41,8 @@ pub enum Envelope {
     Event,
 }
 
-impl Envelope {
-    /// How many there are.
-    pub const COUNT: usize = Envelope::Event as usize + 1;
-}
+/// How many envelopes there are.
+pub const ENVELOPES: usize = Envelope::Event as usize + 1;
 
 /// Whole, immutable, shared bytes on their way to one or many connections.
 #[derive(Clone, Debug)]
@@ -96,6 +94,11 @@ impl Frame {
     /// Whether it is a message: a WebSocket's, with its header, or an event stream's.
     pub fn is_message(&self) -> bool {
         self.0.kind != Kind::Plain
+    }
+
+    /// Whether a connection with this envelope can be sent it.
+    pub(crate) fn fits(&self, envelope: Envelope) -> bool {
+        (self.0.kind == Kind::Event) == (envelope == Envelope::Event)
     }
 
     /// When what it says was due, if that is to be measured.

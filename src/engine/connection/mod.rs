@@ -9,6 +9,7 @@
 //! | Head | CONNECTING | maybe an input buffer | head 5 s from accept or first byte; idle 30 s |
 //! | Reply | CONNECTING | an answer, or nothing yet | answer 10 s; stall 10 s, frame 30 s |
 //! | Open | CONNECTED | WebSocket state | ping at 30 s of silence, dead at 45 s; stall, frame |
+//! | Streaming | CONNECTED | nothing | heartbeat at 15 s without a word of ours; stall, frame |
 //! | Closing | DISCONNECTING | our close frame | 1 s |
 //! | Draining | DISCONNECTING | last bytes | 1 s |
 //! | Lingering | DISCONNECTING | nothing | 1 s |
@@ -27,6 +28,7 @@ pub mod response;
 mod traffic;
 pub mod websocket;
 
+use self::frame::Envelope;
 use self::outbox::Outbox;
 pub use self::phase::{CloseReason, Phase, State};
 use self::traffic::Traffic;
@@ -54,6 +56,8 @@ pub enum Deadline {
     Ping,
     /// A silent peer is to be given up.
     Silence,
+    /// An event stream on which nothing is sent is to show that it is there.
+    Heartbeat,
     /// This step of the end must be over.
     Close,
 }
@@ -90,9 +94,10 @@ pub struct Connection {
     pub(crate) is_ready: bool,
     /// On the touched list.
     pub(crate) is_touched: bool,
-    /// The handler knows it as an open WebSocket.
+    /// The handler knows it as an open WebSocket or an event stream.
     pub(crate) is_member: bool,
-    /// The task that an open WebSocket is, until it is released: running or cancelling.
+    /// The task that an open WebSocket or an event stream is, until it is released: running or
+    /// cancelling.
     pub(crate) stream: Option<TaskState>,
     /// Tasks of the handler have been spawned for it.
     pub(crate) owns_tasks: bool,
@@ -105,11 +110,13 @@ pub struct Connection {
     pub(crate) close_wanted: Option<CloseWanted>,
     /// The first cause of the end.
     pub(crate) cause: Option<CloseReason>,
-    /// Input thrown away while lingering.
+    /// Input thrown away while streaming and lingering.
     pub(crate) lingered_bytes: usize,
     since: Tick,
     opened: Tick,
     heard: Tick,
+    /// When bytes last left.
+    spoken: Tick,
     /// When the bytes that wait now began to wait, or last moved.
     stalled: Option<Tick>,
     /// When the frame that is half on the wire was begun. Control bytes count as one frame for as
@@ -184,6 +191,7 @@ impl Connection {
             since: now,
             opened: now,
             heard: now,
+            spoken: now,
             stalled: None,
             frame_begun: None,
             head_begun: None,
@@ -251,6 +259,14 @@ impl Connection {
         self.awaited = Some(awaited);
     }
 
+    /// How what is sent to it is wrapped, if anything can be.
+    pub(crate) fn envelope(&self) -> Envelope {
+        match self.phase {
+            Phase::Streaming => Envelope::Event,
+            _ => Envelope::Message,
+        }
+    }
+
     /// Whether the handler owes it an answer.
     pub(crate) fn awaits(&self) -> bool {
         self.phase == Phase::Reply && self.awaited.is_some()
@@ -273,6 +289,9 @@ impl Connection {
 
     /// Takes note of what an attempt to write has left: whether bytes moved.
     pub(crate) fn note_written(&mut self, moved: bool, now: Tick) {
+        if moved {
+            self.spoken = now;
+        }
         if self.outbox.is_empty() {
             self.stalled = None;
         } else if moved || self.stalled.is_none() {
@@ -302,6 +321,8 @@ impl Connection {
                     && self.outbox.reply_bytes() <= limits.reply_bytes_max / 2
                     && self.outbox.control_len() <= limits.control_bytes_max
             }
+            // It has nothing to say: its bytes are thrown away, whatever waits for it.
+            Phase::Streaming => self.close_wanted.is_none(),
             Phase::Reply | Phase::Draining | Phase::Dead => false,
         }
     }
@@ -310,7 +331,7 @@ impl Connection {
     pub(crate) fn has_work(&self, limits: &Limits) -> bool {
         let can_read = (self.readable || self.input_due) && self.wants_input(limits);
         let can_write = self.writable && !self.outbox.is_empty() && self.phase != Phase::Dead;
-        can_read || can_write || (self.close_wanted.is_some() && self.phase == Phase::Open)
+        can_read || can_write || (self.close_wanted.is_some() && self.phase.is_connected())
     }
 
     /// By when something must have happened, and what; `None` for the dead.
@@ -333,6 +354,10 @@ impl Connection {
                 let silence = self.silence_deadline(limits);
                 [stall, silence].into_iter().flatten().min_by_key(|(due, _)| *due)
             }
+            // What waits is as good a sign of life, as soon as the peer takes it.
+            Phase::Streaming => Some(stall.unwrap_or_else(|| {
+                (self.since.max(self.spoken) + limits.heartbeat_after, Deadline::Heartbeat)
+            })),
             Phase::Closing | Phase::Draining | Phase::Lingering => {
                 Some((self.since + limits.close_timeout, Deadline::Close))
             }

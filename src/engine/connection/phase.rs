@@ -10,7 +10,7 @@ use std::fmt;
 ///
 /// Which event leads where; `tests/machine.rs` holds the engine and this table to each other. The
 /// action is what the peer is sent, then what else is done. An end counts as its first cause: where
-/// the last column is empty it is not decided yet (Head, Reply, Open) or has been before.
+/// the last column is empty it is not decided yet (Head, Reply, Open, Streaming) or has been before.
 ///
 /// | phase | event | action | next | counts as |
 /// |---|---|---|---|---|
@@ -20,6 +20,9 @@ use std::fmt;
 /// | Head | several requests, no room | answer; it says that it is the last | Reply | Finished |
 /// | Head | request, answered later | nothing | Reply | |
 /// | Head | request, answered later, in a drain | 503 | Draining | Shutdown |
+/// | Head | event stream | answer; its head, and the handler is told | Streaming | |
+/// | Head | event stream, head alone | answer; it says that it is the last | Reply | Finished |
+/// | Head | event stream in a drain | 503 | Draining | Shutdown |
 /// | Head | upgrade | 101; the handler is told | Open | |
 /// | Head | upgrade and a message | 101; then the message is handled | Open | |
 /// | Head | upgrade, unknown version | 426; 400 if it is wrong otherwise | Draining | BadRequest |
@@ -67,6 +70,16 @@ use std::fmt;
 /// | Open | ping deadline | ping | Open | |
 /// | Open | silence deadline | nothing | Dead | Silent |
 /// | Open | drain begun | close 1001 | Closing | Shutdown |
+/// | Streaming | more input than may linger | nothing | Draining | Policy |
+/// | Streaming | peer's end | nothing | Dead | PeerLeft |
+/// | Streaming | peer's end, answers owed | answer; state is dropped | Draining | PeerLeft |
+/// | Streaming | reset | nothing | Dead | Reset |
+/// | Streaming | another error | nothing | Dead | Failed |
+/// | Streaming | handler's close | nothing; after answers | Draining | Closed |
+/// | Streaming | stall deadline | nothing | Dead | SlowReader |
+/// | Streaming | frame deadline | nothing | Dead | SlowReader |
+/// | Streaming | heartbeat deadline | comment | Streaming | |
+/// | Streaming | drain begun | nothing; after answers | Draining | Shutdown |
 /// | Closing | close frame | nothing | Draining | |
 /// | Closing | protocol error | nothing | Draining | |
 /// | Closing | message too big | nothing | Draining | |
@@ -93,15 +106,15 @@ use std::fmt;
 ///
 /// - Head reads what comes as request heads (a frame is a malformed one) and keeps half a head.
 ///   Open and Closing read frames (a head is a protocol error); Closing takes no message to the
-///   handler and answers no ping. Lingering throws away what comes.
+///   handler and answers no ping. Streaming and Lingering throw away what comes.
 /// - Reply and Draining do not read: bytes and the peer's end wait for the next phase that does.
 ///   So a peer that has said its end while its answer is awaited gets the answer all the same. A
 ///   reset is found as soon as the network tells of it, at the latest when the answer is written.
-/// - The handler can close what is Open and nothing else. A drain leaves alone a head that has
-///   begun, and what is on its way out.
+/// - The handler can close what is Open or Streaming and nothing else. A drain leaves alone a head
+///   that has begun, and what is on its way out.
 /// - Draining with nothing to send is over in the same turn.
-/// - Whoever leaves Open is reported to the handler before anything else is done, once; nothing can
-///   be sent to it then.
+/// - Whoever leaves Open or Streaming is reported to the handler before anything else is done, once;
+///   nothing can be sent to it then.
 /// - Dead has no way out. It is released at the end of the turn and its slot is not used before
 ///   that, so nothing that is noted for it can reach its successor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +125,8 @@ pub enum Phase {
     Reply,
     /// An open WebSocket.
     Open,
+    /// An event stream: the body of an answer that goes on until the connection ends.
+    Streaming,
     /// We have sent a close frame and wait for the peer's.
     Closing,
     /// Sending the last bytes.
@@ -125,9 +140,9 @@ pub enum Phase {
 /// The four states that the API and the logs show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
-    /// Not yet, or never to be, a WebSocket.
+    /// Not yet, or never to be, a subscriber.
     Connecting,
-    /// An open WebSocket.
+    /// A subscriber: an open WebSocket or an event stream.
     Connected,
     /// On the way out.
     Disconnecting,
@@ -142,6 +157,7 @@ impl Phase {
             Phase::Head => "head",
             Phase::Reply => "reply",
             Phase::Open => "open",
+            Phase::Streaming => "streaming",
             Phase::Closing => "closing",
             Phase::Draining => "draining",
             Phase::Lingering => "lingering",
@@ -153,10 +169,15 @@ impl Phase {
     pub fn state(self) -> State {
         match self {
             Phase::Head | Phase::Reply => State::Connecting,
-            Phase::Open => State::Connected,
+            Phase::Open | Phase::Streaming => State::Connected,
             Phase::Closing | Phase::Draining | Phase::Lingering => State::Disconnecting,
             Phase::Dead => State::Disconnected,
         }
+    }
+
+    /// Whether it is that of a subscriber, who can be sent messages.
+    pub fn is_connected(self) -> bool {
+        self.state() == State::Connected
     }
 }
 
@@ -208,13 +229,15 @@ macro_rules! close_reasons {
 close_reasons! {
     /// The last answer of an HTTP connection was sent.
     Finished = "finished",
-    /// The peer ended the connection: between requests, or a WebSocket without a close frame.
+    /// The peer ended the connection: between requests, an event stream, or a WebSocket without a
+    /// close frame.
     PeerLeft = "peer_left",
     /// The peer sent a close frame.
     PeerClosed = "peer_closed",
-    /// The handler closed the WebSocket.
+    /// The handler closed the WebSocket or the event stream.
     Closed = "closed",
-    /// The handler closed the WebSocket because of what its peer did.
+    /// The handler closed the WebSocket because of what its peer did, or the peer of an event stream
+    /// said too much.
     Policy = "policy",
     /// A drain ended it in order.
     Shutdown = "shutdown",
@@ -301,13 +324,14 @@ mod tests {
     #[test]
     fn each_phase_belongs_to_one_of_the_four_states() {
         use Phase::*;
-        let states = [Head, Reply, Open, Closing, Draining, Lingering, Dead]
+        let states = [Head, Reply, Open, Streaming, Closing, Draining, Lingering, Dead]
             .map(|phase| phase.state().to_string());
         assert_eq!(
             states,
             [
                 "CONNECTING",
                 "CONNECTING",
+                "CONNECTED",
                 "CONNECTED",
                 "DISCONNECTING",
                 "DISCONNECTING",

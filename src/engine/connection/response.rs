@@ -1,8 +1,9 @@
 //! An HTTP/1.1 answer.
 //!
 //! A handler says what to answer; the head is written here, in one place, so that every answer has
-//! its length, its date and the same protective fields. A body is a [`Frame`], shared where many
-//! ask for the same bytes. Bodies are whole: their length is always known.
+//! its date and the same protective fields. A body is a [`Frame`], shared where many ask for the
+//! same bytes. Bodies are whole, and an answer states its body's length; only an event stream has
+//! none, and its body ends with the connection.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -79,12 +80,30 @@ impl Response {
         keep_alive: bool,
         wall: SystemTime,
     ) -> Option<Frame> {
-        write_status_line(out, self.status);
-        out.extend_from_slice(self.fields.as_bytes());
         // A 304 describes a body that is not sent; its length is left out (RFC 9110, 15.4.5), and
         // 204 has none (RFC 9110, 8.6).
-        if !matches!(self.status, 204 | 304) {
-            let _ = write!(out, "Content-Length: {}\r\n", self.body_len());
+        let length = (!matches!(self.status, 204 | 304)).then_some(self.body_len());
+        self.write_fields(out, length, keep_alive, wall);
+        self.body
+    }
+
+    /// Writes the head of an answer whose body goes on until the connection ends (RFC 9112, section
+    /// 6.3). A body that it has is left out.
+    pub(crate) fn write_stream_head(self, out: &mut Vec<u8>, wall: SystemTime) {
+        self.write_fields(out, None, false, wall);
+    }
+
+    fn write_fields(
+        &self,
+        out: &mut Vec<u8>,
+        length: Option<usize>,
+        keep_alive: bool,
+        wall: SystemTime,
+    ) {
+        write_status_line(out, self.status);
+        out.extend_from_slice(self.fields.as_bytes());
+        if let Some(length) = length {
+            let _ = write!(out, "Content-Length: {length}\r\n");
         }
         let mut date = String::with_capacity(29);
         let _ = write!(date, "{}", httpdate::HttpDate::from(wall));
@@ -95,7 +114,6 @@ impl Response {
             out.extend_from_slice(b"Connection: close\r\n");
         }
         out.extend_from_slice(b"\r\n");
-        self.body
     }
 }
 
@@ -168,6 +186,19 @@ mod tests {
     #[test]
     fn the_last_answer_of_a_connection_says_so() {
         assert!(head(Response::new(200), false).0.contains("\r\nConnection: close\r\n"));
+    }
+
+    #[test]
+    fn the_head_of_a_stream_has_no_length_and_says_that_the_connection_ends_with_it() {
+        let mut out = Vec::new();
+        let response = Response::new(200).with("Content-Type", "text/event-stream");
+        response.write_stream_head(&mut out, SystemTime::UNIX_EPOCH);
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\
+             Date: Thu, 01 Jan 1970 00:00:00 GMT\r\nX-Content-Type-Options: nosniff\r\n\
+             Referrer-Policy: no-referrer\r\nConnection: close\r\n\r\n"
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! An open WebSocket: its messages to the handler, and the closing handshake from either side.
+//! An open WebSocket: its messages to the handler, and the closing handshake from either side. And
+//! the end of an event stream, which has no handshake.
 
 use std::mem;
 
@@ -117,30 +118,37 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
         connection.enter(Phase::Draining, now);
     }
 
-    /// Begins the closing handshake that the handler has asked for.
+    /// Begins the end that the handler has asked for.
     pub(super) fn close_if_wanted(&mut self, slot: Slot) {
         let Some(wanted) = self.core.at(slot).close_wanted.take() else { return };
-        if self.core.at(slot).phase() == Phase::Open {
+        if self.core.at(slot).phase().is_connected() {
             self.close(slot, wanted);
         }
     }
 
-    /// Begins the closing handshake from our side.
+    /// Begins the end of a subscriber from our side: with the closing handshake, or with the answers
+    /// that are owed and no more.
     pub(in crate::engine) fn close(&mut self, slot: Slot, wanted: CloseWanted) {
         self.leave(slot, wanted.reason);
         let now = self.core.now;
         let connection = self.core.at(slot);
-        let mut control = Vec::new();
-        let websocket = connection.websocket.as_mut().expect("an open WebSocket has its state");
-        websocket.close(wanted.code, wanted.text, &mut control);
-        connection.outbox.seal(&mut control);
+        let next = if connection.phase() == Phase::Streaming {
+            connection.outbox.drop_news();
+            Phase::Draining
+        } else {
+            let mut control = Vec::new();
+            let websocket = connection.websocket.as_mut().expect("an open WebSocket has its state");
+            websocket.close(wanted.code, wanted.text, &mut control);
+            connection.outbox.seal(&mut control);
+            Phase::Closing
+        };
         connection.cause.get_or_insert(wanted.reason);
-        connection.enter(Phase::Closing, now);
+        connection.enter(next, now);
         connection.stream = Some(TaskState::Cancelling);
         self.core.tasks.counts.begin_cancel();
     }
 
-    /// Tells the handler, once, that a WebSocket is open no more.
+    /// Tells the handler, once, that a subscriber is one no more.
     pub(in crate::engine) fn leave(&mut self, slot: Slot, reason: CloseReason) {
         let connection = self.core.at(slot);
         if mem::take(&mut connection.is_member) {

@@ -1,4 +1,5 @@
-//! Requests and their answers: from a head to a response, a refusal or an open WebSocket.
+//! Requests and their answers: from a head to a response, a refusal, an open WebSocket or an event
+//! stream.
 
 use std::time::SystemTime;
 
@@ -62,7 +63,7 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
                 let now = self.core.now;
                 self.core.at(slot).enter(Phase::Reply, now);
             }
-            Answer::Upgrade { .. } | Answer::Later if self.core.is_draining => {
+            Answer::Upgrade { .. } | Answer::Stream(_) | Answer::Later if self.core.is_draining => {
                 self.refuse_in_form(slot, CloseReason::Shutdown, DRAINING, is_head);
             }
             Answer::Later => {
@@ -72,6 +73,7 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
                 connection.await_answer(Awaited { is_head });
                 connection.enter(Phase::Reply, now);
             }
+            Answer::Stream(response) => self.stream(slot, request, response),
             Answer::Upgrade { protocol } => match request.websocket_key() {
                 Ok(key) => self.upgrade(slot, request, key, protocol),
                 Err(error) => self.refuse(slot, CloseReason::BadRequest, error),
@@ -92,6 +94,28 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
         response::write_switching(connection.outbox.control(), key, protocol);
         connection.websocket = Some(Box::new(WebSocket::new(message_bytes_max)));
         connection.enter(Phase::Open, now);
+        self.join(slot, request);
+    }
+
+    /// Begins an event stream: the answer's body, which ends with the connection.
+    fn stream(&mut self, slot: Slot, request: &Request<'_>, response: Response) {
+        self.core.count_answered(&response, false);
+        let (now, wall) = (self.core.now, self.clock.wall());
+        let connection = self.core.at(slot);
+        response.write_stream_head(connection.outbox.control(), wall);
+        connection.keep_alive = false;
+        // The head is all there is of an answer to HEAD (RFC 9110, section 9.3.2).
+        if request.method() == "HEAD" {
+            connection.enter(Phase::Reply, now);
+            return;
+        }
+        connection.enter(Phase::Streaming, now);
+        self.join(slot, request);
+    }
+
+    /// Tells the handler, once, that a connection has become a subscriber.
+    fn join(&mut self, slot: Slot, request: &Request<'_>) {
+        let connection = self.core.at(slot);
         connection.is_member = true;
         connection.stream = Some(TaskState::Running);
         let handle = connection.handle;
