@@ -37,6 +37,8 @@ static ALLOCATOR: heap::Counting = heap::Counting;
 
 const SUBSCRIBERS: usize = 20;
 
+const STREAM: &[u8] = b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
 /// Turns until `ticks` samples have gone to every subscriber, reading what they get.
 fn run(server: &mut Server, clients: &mut [Socket], ticks: u64) {
     let mut bytes = [0; 4096];
@@ -75,8 +77,10 @@ fn a_steady_tick_with_subscribers_allocates_nothing() {
         clients.push(TcpStream::connect(address).expect("it listens").into());
         clients.push(UnixStream::connect(&path).expect("it listens").into());
     }
-    for client in &mut clients {
-        client.write_all(UPGRADE).expect("there is room");
+    for (index, client) in clients.iter_mut().enumerate() {
+        // Of both kinds of subscriber, by both kinds of socket.
+        let is_stream = index % 4 < 2;
+        client.write_all(if is_stream { STREAM } else { UPGRADE }).expect("there is room");
         client.set_nonblocking(true).expect("a mode can be set");
     }
     run(&mut server, &mut clients, 10);

@@ -1,4 +1,4 @@
-//! What comes and goes leaves nothing behind. Connections are opened and ended in each of five
+//! What comes and goes leaves nothing behind. Connections are opened and ended in each of eight
 //! ways, on real sockets, while ticks go on; then every row of the ledger, the process's
 //! descriptors and the live heap of the server's thread, in bytes and in blocks, are what they were
 //! before.
@@ -19,7 +19,7 @@ mod heap;
 mod live;
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Mutex;
 use std::thread;
@@ -84,6 +84,12 @@ impl Source for Still {
     }
 }
 
+/// A request for an event stream, without history in the hello.
+const STREAM: &[u8] = b"GET /events?history=0 HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+/// Bytes that the reader of a stream has room for: the hello, which has a sample, and some samples.
+const ROOM: usize = 512 << 10;
+
 /// Connections at a time.
 const BATCH: u64 = 100;
 
@@ -100,14 +106,23 @@ enum Way {
     VanishMidFrame,
     /// By the server, because they are open WebSockets that never read.
     NeverRead,
+    /// As event streams whose readers have what they wanted and leave.
+    LeaveStream,
+    /// By RST, as event streams.
+    ResetStream,
+    /// By the server, because they are event streams that are never read.
+    NeverReadStream,
 }
 
-const WAYS: [(Way, CloseReason); 5] = [
+const WAYS: [(Way, CloseReason); 8] = [
     (Way::ClosingHandshake, CloseReason::PeerClosed),
     (Way::Reset, CloseReason::Reset),
     (Way::VanishBeforeUpgrade, CloseReason::PeerLeft),
     (Way::VanishMidFrame, CloseReason::PeerLeft),
     (Way::NeverRead, CloseReason::SlowReader),
+    (Way::LeaveStream, CloseReason::PeerLeft),
+    (Way::ResetStream, CloseReason::Reset),
+    (Way::NeverReadStream, CloseReason::SlowReader),
 ];
 
 /// Opens and ends `count` connections, and waits until the server has released them.
@@ -120,7 +135,10 @@ fn cycle(clients: &mut Clients<'_>, way: Way, count: u64) {
             Way::Reset => end_with_reset(clients, size),
             Way::VanishBeforeUpgrade => vanish_before_upgrade(clients, size),
             Way::VanishMidFrame => vanish_mid_frame(clients, size),
-            Way::NeverRead => never_read(clients, size),
+            Way::NeverRead => never_read(clients, size, UPGRADE),
+            Way::LeaveStream => leave_streams(clients, size),
+            Way::ResetStream => reset(open_streams(clients, size)),
+            Way::NeverReadStream => never_read(clients, size, STREAM),
         }
         clients.wait_for_release(0);
         left -= size;
@@ -143,10 +161,44 @@ fn end_with_closing_handshake(clients: &mut Clients<'_>, size: u64) {
 }
 
 fn end_with_reset(clients: &mut Clients<'_>, size: u64) {
-    for reader in open(clients, size) {
-        let linger = socket2::SockRef::from(&reader.stream).set_linger(Some(Duration::ZERO));
+    reset(open(clients, size).into_iter().map(|reader| reader.stream));
+}
+
+/// Ends each by RST.
+fn reset(streams: impl IntoIterator<Item = TcpStream>) {
+    for stream in streams {
+        let linger = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
         linger.expect("an option can be set");
     }
+}
+
+/// Event streams, as many as asked for, that have taken their hello.
+fn open_streams(clients: &mut Clients<'_>, size: u64) -> Vec<TcpStream> {
+    let mut streams: Vec<TcpStream> = (0..size).map(|_| clients.connect()).collect();
+    for stream in &mut streams {
+        stream.write_all(STREAM).expect("it reads");
+    }
+    let mut bytes = vec![0; ROOM];
+    for stream in &mut streams {
+        let mut held = 0;
+        // Two blank lines: behind the head, and behind the first event.
+        while !bytes[..held].ends_with(b"}\n\n") {
+            let length = stream.read(&mut bytes[held..]).expect("it greets");
+            assert!(length > 0, "the stream has ended");
+            held += length;
+        }
+        assert!(bytes.starts_with(b"HTTP/1.1 200 OK\r\n"), "a stream begins");
+    }
+    streams
+}
+
+fn leave_streams(clients: &mut Clients<'_>, size: u64) {
+    let streams = open_streams(clients, size);
+    for stream in &streams {
+        // A descriptor that is closed with input unread would send RST, which is another way.
+        stream.shutdown(Shutdown::Write).expect("the server has not ended it");
+    }
+    clients.wait_for_release(0);
 }
 
 fn vanish_before_upgrade(clients: &mut Clients<'_>, size: u64) {
@@ -179,7 +231,7 @@ fn vanish_mid_frame(clients: &mut Clients<'_>, size: u64) {
     clients.wait_for_release(0);
 }
 
-fn never_read(clients: &mut Clients<'_>, size: u64) {
+fn never_read(clients: &mut Clients<'_>, size: u64, head: &[u8]) {
     let streams: Vec<TcpStream> = (0..size)
         .map(|_| {
             let socket = clients.socket();
@@ -188,7 +240,7 @@ fn never_read(clients: &mut Clients<'_>, size: u64) {
             socket.set_tcp_mss(536).expect("an option can be set");
             socket.set_recv_buffer_size(1).expect("the kernel rounds up");
             let mut stream = clients.finish(socket);
-            stream.write_all(UPGRADE).expect("it reads");
+            stream.write_all(head).expect("it reads");
             stream
         })
         .collect();

@@ -1,16 +1,18 @@
 //! What each HTTP request is answered with.
 //!
 //! These are the methods of [`App`] that answer. The name that a request calls us by is checked
-//! first; then the route says what is wanted; and a WebSocket is refused to a page from elsewhere.
+//! first; then the route says what is wanted; and a WebSocket or an event stream is refused to a
+//! page from elsewhere.
 //! An answer is whole when it is given, which for the process table is in a later turn. The newest
 //! sample is encoded once between two ticks, however many ask for it. Owns no state; imports the
 //! engine's requests and responses.
 
 use super::App;
 use super::assets::PAGE;
-use super::protocol::{self, write_json};
+use super::protocol::{self, Refusal, write_json};
 use super::routes::{self, HistoryQuery, Route};
-use super::{connections, json, kept};
+use super::terms::Terms;
+use super::{connections, event_stream, json, kept};
 use crate::config::CommandLines;
 use crate::engine::connection::frame::{Frame, Kind};
 use crate::engine::connection::head::Request;
@@ -25,7 +27,7 @@ use crate::metrics::processes::Question;
 const HISTORY_POINTS_MAX: usize = 1440;
 
 impl App {
-    /// Answers a request, or lets it become a WebSocket.
+    /// Answers a request, or lets it become a WebSocket or an event stream.
     pub(super) fn answer(
         &mut self,
         context: &mut Context<'_>,
@@ -45,6 +47,7 @@ impl App {
         }
         match routes::route(request) {
             Ok(Route::WebSocket) => self.upgrade(request, host),
+            Ok(Route::Events) => self.stream(request, host),
             Ok(Route::Page) => Answer::Respond(page(request)),
             Ok(Route::Health) => Answer::Respond(health(context.is_draining())),
             Ok(Route::Snapshot) => Answer::Respond(self.snapshot(context)),
@@ -62,16 +65,35 @@ impl App {
     }
 
     fn upgrade(&self, request: &Request<'_>, host: &str) -> Answer {
-        if let Some(origin) = request.header("origin")
-            && !self.access.allows_origin(origin, host)
-        {
-            return Answer::Respond(Response::text(
-                403,
-                "pages of that origin may not connect; see --allow-origin",
-            ));
+        if let Some(refusal) = self.refuse_origin(request, host) {
+            return Answer::Respond(refusal);
         }
         let offered = request.has_token("sec-websocket-protocol", protocol::SUBPROTOCOL);
         Answer::Upgrade { protocol: offered.then_some(protocol::SUBPROTOCOL) }
+    }
+
+    fn stream(&self, request: &Request<'_>, host: &str) -> Answer {
+        if let Some(refusal) = self.refuse_origin(request, host) {
+            return Answer::Respond(refusal);
+        }
+        match self.stream_terms(request.query()) {
+            Ok(_) => Answer::Stream(event_stream::head()),
+            Err(refusal) => Answer::Respond(Response::text(400, &refusal.message)),
+        }
+    }
+
+    /// What the query of an event stream asks for.
+    pub(super) fn stream_terms(&self, query: &str) -> Result<Terms, Refusal> {
+        protocol::parse_query(query, self.interval_ms())
+    }
+
+    /// The refusal of a page from elsewhere that would connect.
+    fn refuse_origin(&self, request: &Request<'_>, host: &str) -> Option<Response> {
+        let origin = request.header("origin")?;
+        let is_allowed = self.access.allows_origin(origin, host);
+        (!is_allowed).then(|| {
+            Response::text(403, "pages of that origin may not connect; see --allow-origin")
+        })
     }
 
     fn snapshot(&mut self, context: &Context<'_>) -> Response {

@@ -9,6 +9,7 @@ pub mod alerts;
 mod answers;
 pub mod assets;
 mod connections;
+mod event_stream;
 mod exposition;
 pub mod hub;
 mod messages;
@@ -28,13 +29,13 @@ use self::exposition::Exposed;
 use self::hub::Hub;
 use self::messages::Rate;
 use self::processes::Processes;
-use self::protocol::{DEFAULT_SUBSCRIPTION, ErrorMessage, Gap, Hello, Metrics, write_json};
+use self::protocol::{DEFAULT_SUBSCRIPTION, ErrorMessage, Gap, Hello, Metrics};
 use self::publishing::Publishing;
 use self::self_metrics::{Inside, SelfMetrics};
 use self::terms::Terms;
 use crate::config::CommandLines;
 use crate::engine::connection::CloseReason;
-use crate::engine::connection::frame::{Frame, Kind, NoFrame, OVERHEAD_BYTES};
+use crate::engine::connection::frame::{ENVELOPES, Envelope, Frame, NoFrame, OVERHEAD_BYTES};
 use crate::engine::connection::head::Request;
 use crate::engine::connection::response::Response;
 use crate::engine::handle::Handle;
@@ -76,7 +77,8 @@ pub struct App {
 struct Cache {
     time_ms: u64,
     snapshot: Option<Frame>,
-    hello: Option<Frame>,
+    /// By envelope.
+    hello: [Option<Frame>; ENVELOPES],
 }
 
 impl App {
@@ -113,7 +115,7 @@ impl App {
     /// Puts these alerts in the place of those at work. One that is as it was keeps its state.
     pub fn set_alerts(&mut self, context: &mut Context<'_>, rules: Rules) {
         if self.alarm.replace(context, rules, unix_ms(context.wall())) {
-            self.cache.hello = None;
+            self.cache.hello = Default::default();
         }
     }
 
@@ -158,7 +160,7 @@ impl App {
         let snapshot = self.metrics.latest();
         if self.alarm.evaluate(context, due.since_origin(), snapshot) {
             // It lists what fires, and two samples may have one time.
-            self.cache.hello = None;
+            self.cache.hello = Default::default();
         }
         self.begin_publishing(context, run.skipped, run.due);
     }
@@ -201,22 +203,23 @@ impl App {
         }
     }
 
-    fn hello(&mut self, context: &Context<'_>, with_history: bool) -> Frame {
+    fn hello(&mut self, context: &Context<'_>, envelope: Envelope, with_history: bool) -> Frame {
         self.refresh(context);
         if !with_history {
-            return self.encode_hello(None);
+            return self.encode_hello(envelope, None);
         }
-        let frame = self.cache.hello.take();
-        let frame = frame.unwrap_or_else(|| self.encode_hello(Some(self.metrics.history())));
-        self.cache.hello = kept(&frame, context.limits());
+        let frame = self.cache.hello[envelope as usize].take();
+        let frame =
+            frame.unwrap_or_else(|| self.encode_hello(envelope, Some(self.metrics.history())));
+        self.cache.hello[envelope as usize] = kept(&frame, context.limits());
         frame
     }
 
-    fn encode_hello(&self, history: Option<&History>) -> Frame {
+    fn encode_hello(&self, envelope: Envelope, history: Option<&History>) -> Frame {
         let facts = self.metrics.facts();
         let alerts = self.alarm.firing();
         let hello = Hello::new(facts, self.interval_ms(), self.newest(), history, alerts);
-        Frame::new(Kind::Text, |out| write_json(&hello, out))
+        event_stream::first_frame(envelope, &hello)
     }
 }
 
@@ -230,8 +233,8 @@ impl Handler for App {
             + 2 * 2 * limits.shared_bytes_max
             // How many messages each connection has sent.
             + limits.slots() * size_of::<Rate>()
-            // The snapshot and the hello that are kept between two ticks.
-            + 2 * (limits.reply_bytes_max + OVERHEAD_BYTES)
+            // The snapshot and the hellos that are kept between two ticks.
+            + (1 + ENVELOPES) * (limits.reply_bytes_max + OVERHEAD_BYTES)
             // What the last Prometheus server was told, and what the next one is about to be.
             + exposition::memory_ceiling(limits)
             // The last day.
@@ -266,13 +269,19 @@ impl Handler for App {
 
     fn open(&mut self, context: &mut Context<'_>, handle: Handle, request: &Request<'_>) {
         self.rates[handle.slot()] = Rate::new(context.now());
-        let hello = self.hello(context, routes::wants_history(request.query()));
+        let Some(envelope) = context.envelope(handle) else { return };
+        let hello = self.hello(context, envelope, routes::wants_history(request.query()));
         // On a host with very much of everything the history may be what does not fit.
         if !context.reply(handle, hello) {
-            let hello = self.encode_hello(None);
+            let hello = self.encode_hello(envelope, None);
             context.reply(handle, hello);
         }
-        if let Err(refusal) = self.hub.subscribe(handle, Terms::standard()) {
+        let begun = match envelope {
+            Envelope::Message => Ok(Terms::standard()),
+            Envelope::Event => self.stream_terms(request.query()),
+        };
+        let begun = begun.and_then(|terms| self.hub.subscribe(handle, terms).map(|_| ()));
+        if let Err(refusal) = begun {
             reply(context, handle, &ErrorMessage::new(&refusal, None));
         }
     }
@@ -318,21 +327,25 @@ impl Handler for App {
     }
 }
 
-/// Sends a message, which is JSON, to every open WebSocket as an event: a slow reader misses the
-/// oldest of those that wait for it, and is told how many. Gives how many it goes to.
+/// Sends a message, which is JSON, to every subscriber as an event: a slow reader misses the oldest
+/// of those that wait for it, and is told how many. Gives how many it goes to.
 ///
 /// # Errors
-/// When it is too long, or too many frames are held.
+/// When it is too long for one of those who would get it, or too many frames are held: nobody gets
+/// it then.
 pub fn broadcast(context: &mut Context<'_>, message: &str) -> Result<usize, NoFrame> {
-    let encode = |context: &mut Context<'_>, _| {
-        context.encode(Kind::Text, |out| out.extend_from_slice(message.as_bytes()))
+    let encode = |context: &mut Context<'_>, envelope| {
+        context.encode(event_stream::kind(envelope), |out| {
+            let write = |out: &mut Vec<u8>| out.extend_from_slice(message.as_bytes());
+            event_stream::wrap(envelope, None, out, write);
+        })
     };
-    let gap = |_, missed| Frame::new(Kind::Text, |out| write_json(&Gap::new(missed), out));
-    context.broadcast(encode, gap)
+    context.broadcast(encode, |envelope, missed| event_stream::frame(envelope, &Gap::new(missed)))
 }
 
 fn reply(context: &mut Context<'_>, handle: Handle, message: &impl serde::Serialize) -> bool {
-    context.reply(handle, Frame::new(Kind::Text, |out| write_json(message, out)))
+    let Some(envelope) = context.envelope(handle) else { return false };
+    context.reply(handle, event_stream::frame(envelope, message))
 }
 
 /// JSON that is true of this moment: nobody may keep it.

@@ -1,4 +1,4 @@
-//! The WebSocket messages, in and out.
+//! The messages of subscribers, in and out.
 //!
 //! JSON text, one object each, `type` first. What a client sends is read into a [`Request`] or
 //! answered with an [`ErrorCode`], in `requests`; what it is sent is written by one type for each
@@ -11,7 +11,7 @@ use std::fmt;
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
 
-pub use self::requests::{Request, parse};
+pub use self::requests::{Request, parse, parse_query};
 use super::alerts::messages::Firing;
 use super::terms::Terms;
 use crate::metrics::facts::Facts;

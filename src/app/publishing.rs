@@ -11,9 +11,9 @@ use std::time::Duration;
 use super::App;
 use super::hub::{Member, Sample};
 use super::protocol::{ErrorCode, ErrorMessage, Refusal};
-use super::reply;
+use super::{event_stream, reply};
 use crate::engine::clock::Tick;
-use crate::engine::connection::frame::{ENVELOPES, Envelope, Frame, Kind, NoFrame};
+use crate::engine::connection::frame::{ENVELOPES, Frame, NoFrame};
 use crate::engine::handler::Context;
 
 /// How long a turn publishes. What is left over is done in the next one.
@@ -30,6 +30,8 @@ const MEMBERS_PER_TURN: usize = 10_000;
 pub(super) struct Publishing {
     /// The message of a class: the payload of its frames.
     payload: Vec<u8>,
+    /// The number of its newest sample.
+    sequence: u64,
     /// Where a sample is written that a batch keeps.
     scratch: Vec<u8>,
     /// When what is sent was due.
@@ -84,15 +86,21 @@ impl App {
             let payload = &mut publishing.payload;
             let taken = self.hub.take_due(self.metrics.latest(), self.sequence, payload);
             publishing.is_begun = taken.is_some();
+            publishing.sequence = self.sequence;
             publishing.encoded += taken?;
         }
     }
 
     fn give(&mut self, context: &mut Context<'_>, member: Member) {
         let Some(envelope) = context.envelope(member.handle) else { return };
-        let Publishing { payload, frames, due, .. } = &mut self.publishing;
-        let frame =
-            frames[envelope as usize].get_or_insert_with(|| wrap(context, envelope, payload, *due));
+        let Publishing { payload, sequence, frames, due, .. } = &mut self.publishing;
+        let frame = frames[envelope as usize].get_or_insert_with(|| {
+            context.encode_due(event_stream::kind(envelope), *due, |out| {
+                event_stream::wrap(envelope, Some(*sequence), out, |out| {
+                    out.extend_from_slice(payload);
+                });
+            })
+        });
         match frame {
             Ok(frame) => {
                 context.publish(member.handle, member.channel, frame.clone());
@@ -114,22 +122,6 @@ impl App {
         let refusal = Refusal::new(ErrorCode::Limit, message);
         if reply(context, member.handle, &ErrorMessage::new(&refusal, None)) {
             self.hub.set_told(member);
-        }
-    }
-}
-
-fn wrap(
-    context: &mut Context<'_>,
-    envelope: Envelope,
-    payload: &[u8],
-    due: Tick,
-) -> Result<Frame, NoFrame> {
-    match envelope {
-        Envelope::Message => {
-            context.encode_due(Kind::Text, due, |out| out.extend_from_slice(payload))
-        }
-        Envelope::Event => {
-            context.encode_due(Kind::Event, due, |out| out.extend_from_slice(payload))
         }
     }
 }

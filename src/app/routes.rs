@@ -17,6 +17,8 @@ pub enum Route {
     Page,
     /// The WebSocket.
     WebSocket,
+    /// The event stream.
+    Events,
     /// The newest sample.
     Snapshot,
     /// The past of some metrics.
@@ -59,9 +61,10 @@ const METHODS: [&str; 9] =
     ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
 
 /// Where something is.
-const PATHS: [&str; 10] = [
+const PATHS: [&str; 11] = [
     "/",
     "/ws",
+    "/events",
     "/healthz",
     "/metrics",
     "/api/v1/snapshot",
@@ -91,6 +94,7 @@ pub fn route(request: &Request<'_>) -> Result<Route, Response> {
     match path {
         "/" => Ok(Route::Page),
         "/ws" => Ok(Route::WebSocket),
+        "/events" => Ok(Route::Events),
         "/healthz" => Ok(Route::Health),
         "/metrics" => Ok(Route::Exposition),
         "/api/v1/snapshot" => Ok(Route::Snapshot),
@@ -103,7 +107,7 @@ pub fn route(request: &Request<'_>) -> Result<Route, Response> {
     .map_err(|reason| Response::text(400, &reason))
 }
 
-/// Whether a WebSocket's query asks that hello come without history.
+/// Whether a subscriber's query asks that hello come without history.
 pub fn wants_history(query: &str) -> bool {
     !form_urlencoded::parse(query.as_bytes()).any(|(key, value)| key == "history" && value == "0")
 }
@@ -174,6 +178,7 @@ mod tests {
         assert_eq!(routed("GET", "/"), Ok(Route::Page));
         assert_eq!(routed("HEAD", "/?theme=dark"), Ok(Route::Page));
         assert_eq!(routed("GET", "/ws?history=0"), Ok(Route::WebSocket));
+        assert_eq!(routed("GET", "/events?topics=cpu"), Ok(Route::Events));
         assert_eq!(routed("GET", "/healthz"), Ok(Route::Health));
         assert_eq!(routed("HEAD", "/metrics"), Ok(Route::Exposition));
         assert_eq!(routed("GET", "/api/v1/snapshot"), Ok(Route::Snapshot));

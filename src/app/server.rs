@@ -161,12 +161,13 @@ impl Server {
         self.engine.next_deadline().map(|tick| self.engine.clock().instant(tick))
     }
 
-    /// Sends a message, which is JSON and one object, to every open WebSocket as an event. It
-    /// leaves with the next turn, which is then due at once. Of those that wait for a slow reader
-    /// the oldest go, and a `gap` message says how many. Gives how many it goes to.
+    /// Sends a message, which is JSON and one object, to every open WebSocket and event stream as an
+    /// event. It leaves with the next turn, which is then due at once. Of those that wait for a slow
+    /// reader the oldest go, and a `gap` message says how many. Gives how many it goes to.
     ///
     /// # Errors
-    /// When the message is longer than a shared one may be (64 KiB), or too many are held.
+    /// When the message is longer than a shared one may be (64 KiB with what it is wrapped in) and
+    /// somebody would get it, or too many are held. Nobody gets it then.
     pub fn broadcast_event(&mut self, message: &str) -> Result<usize, NoFrame> {
         self.engine.act(|_, context| super::broadcast(context, message))
     }
@@ -179,8 +180,8 @@ impl Server {
         self.engine.act(|app, context| app.set_alerts(context, config.alerts.clone()));
     }
 
-    /// Begins to stop in order: listeners close, subscribers get close code 1001; complete after at
-    /// most 5 s, when a turn says `finished`.
+    /// Begins to stop in order: listeners close, WebSockets get close code 1001 and event
+    /// streams their end; complete after at most 5 s, when a turn says `finished`.
     pub fn shutdown(&mut self) {
         self.engine.shutdown();
     }

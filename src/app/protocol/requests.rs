@@ -77,6 +77,35 @@ fn request(fields: Fields, base_interval_ms: u64) -> Result<Request, Refusal> {
     }
 }
 
+/// Reads what the query of an event stream asks for. `topics` are separated by commas, and may come
+/// several times; of any other the last counts. There is no name to give: a stream has one
+/// subscription.
+///
+/// # Errors
+/// Those that a `subscribe` message with the same fields is answered with.
+pub fn parse_query(query: &str, base_interval_ms: u64) -> Result<Terms, Refusal> {
+    let number = |key: &str, value: &str| {
+        let message = format_args!("{key} must be a whole number");
+        value.parse().map_err(|_| Refusal::new(ErrorCode::BadRequest, message))
+    };
+    let mut asked = Asked::default();
+    for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+        match &*key {
+            "topics" => {
+                let topics = asked.topics.get_or_insert_default();
+                let named = value.split(',').filter(|_| !value.is_empty());
+                topics.extend(named.map(str::to_owned));
+            }
+            "interval_ms" => asked.interval_ms = Some(number(&key, &value)?),
+            "mode" => asked.mode = Some(value.into_owned()),
+            "batch" => asked.batch = Some(number(&key, &value)?),
+            // An unknown parameter is ignored, as unknown fields of messages are.
+            _ => {}
+        }
+    }
+    asked.terms(base_interval_ms)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,6 +120,43 @@ mod tests {
         let (id, request) = parse(r#"{"type":"subscribe"}"#, 1000);
         assert_eq!(id, None);
         assert_eq!(request, Ok(Request::Subscribe(Terms::standard())));
+        assert_eq!(parse_query("", 1000), Ok(Terms::standard()));
+        assert_eq!(parse_query("history=0&colour=red&mode=last", 1000), Ok(Terms::standard()));
+    }
+
+    #[test]
+    fn a_query_asks_for_what_a_message_with_the_same_fields_asks_for() {
+        for (query, message) in [
+            ("topics=cpu", r#""topics":["cpu"]"#),
+            ("topics=cpu,memory.usage", r#""topics":["cpu","memory.usage"]"#),
+            ("topics=cpu%2Cload&topics=memory.usage", r#""topics":["cpu","load","memory.usage"]"#),
+            ("topics=filesystems.%2F.usage", r#""topics":["filesystems./.usage"]"#),
+            ("interval_ms=1500", r#""interval_ms":1500"#),
+            (
+                "interval_ms=1&interval_ms=5000&topics=load",
+                r#""topics":["load"],"interval_ms":5000"#,
+            ),
+            ("topics=", r#""topics":[]"#),
+            ("topics=cpu,", r#""topics":["cpu",""]"#),
+            ("topics=cup", r#""topics":["cup"]"#),
+            ("mode=loud", r#""mode":"loud""#),
+            ("mode=mean", r#""mode":"mean""#),
+            ("mode=batch&batch=5", r#""mode":"batch","batch":5"#),
+            ("mode=batch&batch=61", r#""mode":"batch","batch":61"#),
+        ] {
+            let message = format!(r#"{{"type":"subscribe",{message}}}"#);
+            let asked = parse_query(query, 1000).map(Request::Subscribe);
+            assert_eq!(asked, parse(&message, 1000).1, "{query}");
+        }
+        for query in
+            ["batch=few", "interval_ms=", "interval_ms=-1", "interval_ms=1.5", "interval_ms=soon"]
+        {
+            assert_eq!(
+                parse_query(query, 1000).unwrap_err().code,
+                ErrorCode::BadRequest,
+                "{query}"
+            );
+        }
     }
 
     #[test]
