@@ -48,6 +48,15 @@ pub enum Expectation {
     Close(u16),
     /// Every state in time, while it is open; these numbers said back, in order; an end in order.
     Subscriber(Vec<u64>),
+    /// Every state in time, or if it is a quiet one comments in time, and a farewell before the end.
+    Stream { is_quiet: bool },
+}
+
+impl Expectation {
+    /// Whether it is a subscriber who does all that it should.
+    pub fn is_good(&self) -> bool {
+        matches!(self, Expectation::Subscriber(_) | Expectation::Stream { .. })
+    }
 }
 
 /// A model's make of a client.

@@ -2,7 +2,8 @@
 //!
 //! Bytes are taken as they come and checked as soon as they make something whole. Nothing may
 //! follow a close frame, a last answer or the end; numbers of states rise; events are consecutive
-//! but for gaps that say exactly how many are missing; what was said is answered in order.
+//! but for gaps that say exactly how many are missing; what was said is answered in order. An event
+//! stream is its events and, between them, comments; every byte of it is one or the other's.
 
 use vitald::engine::clock::Tick;
 
@@ -20,8 +21,17 @@ pub struct Answer {
 pub struct Hearing {
     bytes: Vec<u8>,
     pub answers: Vec<Answer>,
-    /// The handshake has succeeded: frames follow.
+    /// The handshake has succeeded: frames follow, or events.
     pub is_open: bool,
+    /// It is an event stream.
+    pub is_stream: bool,
+    /// An event stream has been told that it ends.
+    pub is_farewelled: bool,
+    pub heartbeats: u64,
+    /// The number of the newest event that has one.
+    id: Option<u64>,
+    /// When anything last came.
+    pub heard_at: Option<Tick>,
     pub is_greeted: bool,
     /// The last answer has said that it is the last.
     pub is_last: bool,
@@ -49,8 +59,11 @@ impl Hearing {
         assert!(self.close_code.is_none(), "bytes after the close frame");
         assert!(!self.is_last, "bytes after the last answer");
         self.bytes.extend_from_slice(bytes);
+        self.heard_at = Some(now);
         while !self.is_open && self.take_answer() {}
-        if self.is_open {
+        if self.is_stream {
+            self.hear_events(now);
+        } else if self.is_open {
             for frame in take_frames(&mut self.bytes) {
                 self.hear_frame(frame, now);
             }
@@ -87,6 +100,13 @@ impl Hearing {
         let field = |name: &str| {
             head.lines().find_map(|line| line.strip_prefix(name)).map(|value| value.trim())
         };
+        if field("Content-Type:") == Some("text/event-stream") {
+            assert!(field("Content-Length:").is_none(), "a stream has no length: {head}");
+            assert!(field("Connection:") == Some("close"), "it ends with its connection: {head}");
+            (self.is_open, self.is_stream) = (true, true);
+            self.bytes.drain(..end + 4);
+            return false;
+        }
         let length = field("Content-Length:").map_or(0, |value| value.parse().expect("a length"));
         if self.bytes.len() < end + 4 + length {
             return false;
@@ -98,6 +118,33 @@ impl Hearing {
         let body = String::from_utf8(body).expect("these bodies are text");
         self.answers.push(Answer { status, body });
         true
+    }
+
+    /// Takes the whole events and comments off the front.
+    fn hear_events(&mut self, now: Tick) {
+        while let Some(end) = self.bytes.windows(2).position(|two| two == b"\n\n") {
+            assert!(!self.is_farewelled, "something after the farewell");
+            let event: Vec<u8> = self.bytes.drain(..end + 2).collect();
+            let event = std::str::from_utf8(&event[..end]).expect("a stream is UTF-8");
+            if event == ":" {
+                self.heartbeats += 1;
+                continue;
+            }
+            let (id, data) = match event.split_once('\n') {
+                Some((id, data)) => (id.strip_prefix("id: "), data),
+                None => (None, event),
+            };
+            let words = data.strip_prefix("data: ").filter(|words| !words.contains('\n'));
+            let words = words.unwrap_or_else(|| panic!("no event: {event:?}"));
+            self.hear_words(words, now);
+            assert_eq!(id.is_some(), words.contains(r#""metrics""#), "{event:?}");
+            if let Some(id) = id {
+                let id = id.parse().expect("a number");
+                assert_eq!(id, number(words), "{event:?}");
+                rises(&mut self.id, id);
+            }
+        }
+        assert!(!self.is_farewelled || self.bytes.is_empty(), "bytes after the farewell");
     }
 
     fn hear_frame(&mut self, frame: Frame, now: Tick) {
@@ -127,6 +174,7 @@ impl Hearing {
         assert!(self.is_greeted, "it greets first, before {words}");
         match kind {
             Some("flood") => {}
+            Some("farewell") if self.is_stream => self.is_farewelled = true,
             Some("said") => self.said.push(number(words)),
             Some("metrics") => {
                 rises(&mut self.state, number(words));

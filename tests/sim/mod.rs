@@ -50,6 +50,7 @@ pub struct Summary {
     pub ends: BTreeMap<&'static str, u64>,
     pub conflated: u64,
     pub gaps: u64,
+    pub heartbeats: u64,
     pub chores: u64,
     /// Requests that were answered in a later turn.
     pub later: u64,
@@ -62,6 +63,7 @@ impl Summary {
         self.cycles += other.cycles;
         self.conflated += other.conflated;
         self.gaps += other.gaps;
+        self.heartbeats += other.heartbeats;
         self.chores += other.chores;
         self.later += other.later;
         for (reason, count) in &other.ends {
@@ -285,6 +287,7 @@ impl World {
             let client = self.clients.swap_remove(place);
             self.judge(&client);
             self.summary.gaps += client.hearing.gaps;
+            self.summary.heartbeats += client.hearing.heartbeats;
         }
     }
 

@@ -15,8 +15,9 @@ use super::frames::{UPGRADE, client_frame};
 pub type Make = fn(&mut Random) -> Plan;
 
 /// Every model, with how often it comes.
-pub const MODELS: [(Make, usize); 13] = [
+pub const MODELS: [(Make, usize); 14] = [
     (good, 6),
+    (streamer, 4),
     (slow, 2),
     (mute, 1),
     (never_reads, 1),
@@ -30,6 +31,12 @@ pub const MODELS: [(Make, usize); 13] = [
     (keeper, 2),
     (patient, 1),
 ];
+
+/// A request for an event stream.
+const STREAM: &[u8] = b"GET /events HTTP/1.1\r\nHost: h\r\n\r\n";
+
+/// One for a stream on which nothing is sent.
+const QUIET_STREAM: &[u8] = b"GET /events/quiet HTTP/1.1\r\nHost: h\r\n\r\n";
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 
@@ -117,10 +124,37 @@ fn good(random: &mut Random) -> Plan {
     Plan { steps, ..plan("good", Expectation::Subscriber(said)) }
 }
 
+/// Follows an event stream, perhaps says what nobody listens to, and leaves in one of the ways there
+/// are, or stays until it is closed.
+fn streamer(random: &mut Random) -> Plan {
+    let is_quiet = random.below(3) == 0;
+    let mut steps = VecDeque::new();
+    in_pieces(&mut steps, random, if is_quiet { QUIET_STREAM } else { STREAM }, 20);
+    for _ in 0..random.below(4) {
+        let length = 1 + random.below(300);
+        steps.push_back((millis(random, 3000), Step::Send(random.bytes(length))));
+    }
+    let stay = millis(random, 40_000);
+    let last = match random.below(8) {
+        0 => Some(Step::End),
+        1 => Some(Step::Vanish),
+        2 => Some(Step::Reset),
+        _ => None,
+    };
+    steps.extend(last.map(|last| (stay, last)));
+    Plan { steps, ..plan("streamer", Expectation::Stream { is_quiet }) }
+}
+
+/// What one begins with who may be a subscriber of either kind.
+fn opening(random: &mut Random) -> &'static [u8] {
+    if random.below(3) == 0 { STREAM } else { UPGRADE }
+}
+
 /// Reads less than it is sent, or just enough.
 fn slow(random: &mut Random) -> Plan {
     let mut steps = VecDeque::new();
-    in_pieces(&mut steps, random, UPGRADE, 20);
+    let opening = opening(random);
+    in_pieces(&mut steps, random, opening, 20);
     let every = MILLISECOND * random.between(20, 2000) as u32;
     let reading = Reading::Slow { bytes: random.between(1, 1500) as usize, every };
     steps.push_back((millis(random, 60_000), say("flood")));
@@ -142,10 +176,11 @@ fn mute(random: &mut Random) -> Plan {
     }
 }
 
-/// Opens a WebSocket and takes nothing: its window fills, and 10 s later it is dropped; or it is
-/// silent for 45 s.
+/// Opens a WebSocket or an event stream and takes nothing: its window fills, and 10 s later it is
+/// dropped; or a WebSocket is silent for 45 s.
 fn never_reads(random: &mut Random) -> Plan {
-    let mut steps = VecDeque::from([(millis(random, 20), send(UPGRADE))]);
+    let opening = opening(random);
+    let mut steps = VecDeque::from([(millis(random, 20), send(opening))]);
     for _ in 0..random.below(6) {
         steps.push_back((millis(random, 6000), say("flood")));
     }
@@ -180,7 +215,7 @@ fn silent(_: &mut Random) -> Plan {
 
 /// Asks for more than it reads, as fast as it can.
 fn flooder(random: &mut Random) -> Plan {
-    let mut steps = VecDeque::from([(Duration::ZERO, send(UPGRADE))]);
+    let mut steps = VecDeque::from([(Duration::ZERO, send(opening(random)))]);
     let mut storm = Vec::new();
     for _ in 0..random.between(1, 100) {
         let frame = match random.below(3) {
@@ -259,11 +294,12 @@ fn bad_frames(random: &mut Random) -> Plan {
 
 /// Does as another model does, and is gone at some byte of it.
 fn vanisher(random: &mut Random) -> Plan {
-    let make: Make = match random.below(5) {
+    let make: Make = match random.below(6) {
         0 => good,
         1 => slow,
         2 => keeper,
         3 => flooder,
+        4 => streamer,
         _ => half_closer,
     };
     let mut plan = make(random);

@@ -1,17 +1,18 @@
 //! The handler that the simulation runs: it does all that a handler can do, and holds the engine to
 //! what it promises handlers.
 //!
-//! Every open WebSocket gets a numbered state each tick, a second one each fifth tick, and numbered
-//! events now and then. A client's words order replies, a task, a flood or a close. Some requests
-//! are answered some ticks later, and some never. What has ended is poked at later: nothing may
-//! come of it.
+//! Every open WebSocket and event stream gets a numbered state each tick, a second one each fifth
+//! tick, and numbered events now and then; but for the quiet streams, which get nothing. A client's
+//! words order replies, a task, a flood or a close; a stream, which has no words, is closed by
+//! chance, and told so. Some requests are answered some ticks later, and some never. What has ended
+//! is poked at later: nothing may come of it.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use vitald::engine::clock::Tick;
 use vitald::engine::connection::CloseReason;
-use vitald::engine::connection::frame::{Frame, Kind};
+use vitald::engine::connection::frame::{ENVELOPES, Envelope, Frame, Kind};
 use vitald::engine::connection::head::Request;
 use vitald::engine::connection::response::Response;
 use vitald::engine::handle::Handle;
@@ -25,14 +26,25 @@ pub const CLOSE_CODE: u16 = 4000;
 /// Handles that have ended and are still poked at.
 const STALE_MAX: usize = 8;
 
+/// Ticks in which one has a stream closed.
+const TICKS_PER_CLOSE: usize = 40;
+
 /// Bytes of each reply to `flood`: three of them are under half of what may wait.
 const FLOOD_BYTES: usize = 2000;
+
+/// Who is open.
+#[derive(Clone, Copy)]
+struct Subscriber {
+    handle: Handle,
+    envelope: Envelope,
+    is_quiet: bool,
+}
 
 pub struct Show {
     interval: Duration,
     /// Draws when events come and how long states are.
     random: Random,
-    open: Vec<Handle>,
+    open: Vec<Subscriber>,
     stale: VecDeque<Handle>,
     tick: Option<TaskId>,
     /// A task of a client's, and whose it is.
@@ -75,22 +87,25 @@ impl Show {
 
     fn tick(&mut self, context: &mut Context<'_>, run: Run) {
         self.sequence += 1 + run.skipped;
-        let state = self.state(context, "metrics", run.due);
-        let slow = self.sequence.is_multiple_of(5).then(|| self.state(context, "slow", run.due));
-        for &handle in &self.open {
-            context.publish(handle, 0, state.clone());
-            if let Some(slow) = &slow {
-                context.publish(handle, 1, slow.clone());
-            }
+        self.publish(context, 0, "metrics", run.due);
+        if self.sequence.is_multiple_of(5) {
+            self.publish(context, 1, "slow", run.due);
         }
         if self.random.below(4) == 0 {
             self.announce(context);
+        }
+        if self.random.below(TICKS_PER_CLOSE) == 0 {
+            self.close_a_stream(context);
         }
         self.poke(context);
         self.answer_those_who_wait(context);
         for task in std::mem::take(&mut self.winding_down) {
             context.end(task);
         }
+    }
+
+    fn is_open(&self, handle: Handle) -> bool {
+        self.open.iter().any(|open| open.handle == handle)
     }
 
     fn answer_those_who_wait(&mut self, context: &mut Context<'_>) {
@@ -108,13 +123,31 @@ impl Show {
         });
     }
 
-    fn state(&mut self, context: &mut Context<'_>, kind: &str, due: Tick) -> Frame {
+    fn publish(&mut self, context: &mut Context<'_>, channel: usize, kind: &str, due: Tick) {
         let padding = "x".repeat(self.random.below(300));
         let sequence = self.sequence;
         let words = format!(r#"{{"type":"{kind}","n":{sequence},"padding":"{padding}"}}"#);
-        let write = |out: &mut Vec<u8>| out.extend_from_slice(words.as_bytes());
-        let frame = context.encode_due(Kind::Text, due, write);
-        frame.expect("there is room for what waits and what is begun")
+        let number = (channel == 0).then_some(sequence);
+        let mut frames: [Option<Frame>; ENVELOPES] = Default::default();
+        for &Subscriber { handle, envelope, .. } in self.open.iter().filter(|one| !one.is_quiet) {
+            let frame = frames[envelope as usize].get_or_insert_with(|| {
+                let write = |out: &mut Vec<u8>| wrap(envelope, number, &words, out);
+                let frame = context.encode_due(kind_of(envelope), due, write);
+                frame.expect("there is room for what waits and what is begun")
+            });
+            context.publish(handle, channel, frame.clone());
+        }
+    }
+
+    /// Says farewell to one of the streams, and closes it.
+    fn close_a_stream(&mut self, context: &mut Context<'_>) {
+        let streams = self.open.iter().filter(|one| one.envelope == Envelope::Event);
+        let handles: Vec<Handle> = streams.map(|one| one.handle).collect();
+        if !handles.is_empty() {
+            let handle = handles[self.random.below(handles.len())];
+            context.reply(handle, said(Envelope::Event, FAREWELL));
+            context.close(handle, CLOSE_CODE, "", CloseReason::Closed);
+        }
     }
 
     fn announce(&mut self, context: &mut Context<'_>) {
@@ -122,10 +155,14 @@ impl Show {
         let count = if self.random.below(8) == 0 { 20 } else { 1 };
         for _ in 0..count {
             self.event += 1;
-            let event = encode(context, &format!(r#"{{"type":"event","n":{}}}"#, self.event));
-            for &handle in &self.open {
-                context.event(handle, event.clone(), |missed| {
-                    text(&format!(r#"{{"type":"gap","n":{missed}}}"#))
+            let words = format!(r#"{{"type":"event","n":{}}}"#, self.event);
+            let mut frames: [Option<Frame>; ENVELOPES] = Default::default();
+            for &Subscriber { handle, envelope, .. } in self.open.iter().filter(|one| !one.is_quiet)
+            {
+                let frame = frames[envelope as usize]
+                    .get_or_insert_with(|| encode(context, envelope, &words));
+                context.event(handle, frame.clone(), |missed| {
+                    said(envelope, &format!(r#"{{"type":"gap","n":{missed}}}"#))
                 });
             }
         }
@@ -138,6 +175,8 @@ impl Show {
             assert!(!context.reply(handle, poison.clone()), "a reply to what has ended");
             assert!(!context.publish(handle, 0, poison.clone()), "state for what has ended");
             assert!(!context.event(handle, poison.clone(), |_| poison), "an event for it");
+            let poison = said(Envelope::Event, "poison");
+            assert!(!context.reply(handle, poison), "a reply to what has ended");
             let answer = Response::text(200, "poison");
             assert!(!context.respond(handle, answer), "an answer to what has ended");
             context.close(handle, CLOSE_CODE, "poison", CloseReason::Closed);
@@ -189,6 +228,9 @@ impl Handler for Show {
         match request.path() {
             "/ws" => Answer::Upgrade { protocol: None },
             "/never" => Answer::Later,
+            "/events" | "/events/quiet" => {
+                Answer::Stream(Response::new(200).with("Content-Type", "text/event-stream"))
+            }
             path if path.starts_with("/later/") => {
                 assert!(!is_awaited, "the next request comes after the answer");
                 let ticks = self.random.below(4);
@@ -199,15 +241,17 @@ impl Handler for Show {
         }
     }
 
-    fn open(&mut self, context: &mut Context<'_>, handle: Handle, _: &Request<'_>) {
-        assert!(!self.open.contains(&handle), "it opens once");
-        self.open.push(handle);
+    fn open(&mut self, context: &mut Context<'_>, handle: Handle, request: &Request<'_>) {
+        assert!(!self.is_open(handle), "it opens once");
+        let envelope = context.envelope(handle).expect("it can be sent to");
+        let is_quiet = request.path() == "/events/quiet";
+        self.open.push(Subscriber { handle, envelope, is_quiet });
         self.opened += 1;
-        assert!(context.reply(handle, text(r#"{"type":"hello"}"#)));
+        assert!(context.reply(handle, said(envelope, r#"{"type":"hello"}"#)));
     }
 
     fn message(&mut self, context: &mut Context<'_>, handle: Handle, message: Message<'_>) {
-        assert!(self.open.contains(&handle), "a message from what is not open");
+        assert!(self.is_open(handle), "a message from what is not open");
         match message {
             Message::Text(words) => self.say(context, handle, words),
             Message::Binary(bytes) => {
@@ -218,10 +262,13 @@ impl Handler for Show {
     }
 
     fn closed(&mut self, context: &mut Context<'_>, handle: Handle, _: CloseReason) {
-        let position = self.open.iter().position(|open| *open == handle);
+        let position = self.open.iter().position(|open| open.handle == handle);
         self.open.swap_remove(position.expect("what closes was open, and closes once"));
         self.closed += 1;
-        assert!(!context.reply(handle, text("late")), "nothing can be sent to it now");
+        for envelope in [Envelope::Message, Envelope::Event] {
+            let late = said(envelope, "late");
+            assert!(!context.reply(handle, late), "nothing can be sent to it now");
+        }
         self.stale.push_back(handle);
         if self.stale.len() > STALE_MAX {
             self.stale.pop_front();
@@ -253,13 +300,41 @@ impl Handler for Show {
     fn forced(&mut self, _: &mut Context<'_>, task: TaskId) {
         self.winding_down.retain(|waiting| *waiting != task);
     }
+
+    fn drain(&mut self, context: &mut Context<'_>) {
+        for one in self.open.iter().filter(|one| one.envelope == Envelope::Event) {
+            context.reply(one.handle, said(Envelope::Event, FAREWELL));
+        }
+    }
+}
+
+/// The last words to an event stream.
+const FAREWELL: &str = r#"{"type":"farewell"}"#;
+
+fn kind_of(envelope: Envelope) -> Kind {
+    match envelope {
+        Envelope::Message => Kind::Text,
+        Envelope::Event => Kind::Event,
+    }
+}
+
+fn wrap(envelope: Envelope, number: Option<u64>, words: &str, out: &mut Vec<u8>) {
+    let id = number.map_or(String::new(), |number| format!("id: {number}\n"));
+    match envelope {
+        Envelope::Message => out.extend_from_slice(words.as_bytes()),
+        Envelope::Event => out.extend_from_slice(format!("{id}data: {words}\n\n").as_bytes()),
+    }
+}
+
+fn said(envelope: Envelope, words: &str) -> Frame {
+    Frame::new(kind_of(envelope), |out| wrap(envelope, None, words, out))
 }
 
 fn text(words: &str) -> Frame {
-    Frame::new(Kind::Text, |out| out.extend_from_slice(words.as_bytes()))
+    said(Envelope::Message, words)
 }
 
-fn encode(context: &mut Context<'_>, words: &str) -> Frame {
-    let frame = context.encode(Kind::Text, |out| out.extend_from_slice(words.as_bytes()));
+fn encode(context: &mut Context<'_>, envelope: Envelope, words: &str) -> Frame {
+    let frame = context.encode(kind_of(envelope), |out| wrap(envelope, None, words, out));
     frame.expect("there is room for what waits and what is begun")
 }

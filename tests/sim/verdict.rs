@@ -41,18 +41,26 @@ impl World {
         );
     }
 
-    /// A good subscriber's newest state is at most one interval old.
+    /// A good subscriber's newest state is at most one interval old; the newest word to one that gets
+    /// none is as old as a heartbeat at most.
     pub(super) fn check_freshness(&self, client: &Client) {
-        let is_good = matches!(client.plan.expectation, Expectation::Subscriber(_));
-        let (true, Some(opened)) = (is_good, client.opened_at) else { return };
+        let expectation = &client.plan.expectation;
+        let (true, Some(opened)) = (expectation.is_good(), client.opened_at) else { return };
         let is_over = client.is_leaving() || client.is_drained || client.is_done();
+        let is_over = is_over || client.hearing.is_farewelled;
         if is_over || self.net.is_closed(client.id) || self.net.is_spoilt(client.id) {
             return;
         }
-        let newest = client.hearing.state_at.unwrap_or(opened).max(opened);
+        let (newest, wait) = match expectation {
+            Expectation::Stream { is_quiet: true } => {
+                (client.hearing.heard_at, self.options.limits.heartbeat_after)
+            }
+            _ => (client.hearing.state_at, self.options.interval),
+        };
+        let newest = newest.unwrap_or(opened).max(opened);
         let age = self.clock.now().since(newest);
         // One window may be shut behind another, for each piece of a frame.
-        let limit = self.options.interval + GRANULES + 40 * self.options.faults.delay_max;
+        let limit = wait + GRANULES + 40 * self.options.faults.delay_max;
         let limit = limit + client.jumped;
         let (id, hearing) = (client.id, &client.hearing);
         assert!(age <= limit, "client {id} hears nothing new for {age:?}: {hearing:?}");
@@ -115,6 +123,11 @@ impl World {
                 assert!(hearing.close_code == Some(*code), "{who} was not told why: {hearing:?}");
             }
             Expectation::Subscriber(said) => self.judge_subscriber(client, said, &who),
+            Expectation::Stream { .. } => {
+                let (is_open, leaves) = (hearing.is_open, client.is_leaving());
+                assert!(is_open || leaves, "{who} was not let in: {hearing:?}");
+                assert!(hearing.is_farewelled || leaves, "{who} was thrown out: {hearing:?}");
+            }
         }
         // A WebSocket whose client says its end without a close frame is over at once.
         let has_left = hearing.is_open && hearing.close_code.is_none() && client.is_leaving();
@@ -138,11 +151,12 @@ impl World {
 
     /// A pause of the whole host is not held against a subscriber who was settled.
     fn judge_jumped(&self, client: &Client, who: &str) {
-        let is_good = matches!(client.plan.expectation, Expectation::Subscriber(_));
+        let is_good = client.plan.expectation.is_good();
         let is_prompt = self.options.faults.delay_max.is_zero();
         if is_good && is_prompt && client.is_settled {
             let hearing = &client.hearing;
-            let is_told = matches!(hearing.close_code, Some(CLOSE_CODE | 1001));
+            let is_closed = matches!(hearing.close_code, Some(CLOSE_CODE | 1001));
+            let is_told = is_closed || hearing.is_farewelled;
             assert!(client.is_leaving() || is_told, "{who} was thrown out by a pause: {hearing:?}");
         }
     }
@@ -150,10 +164,11 @@ impl World {
     /// Who was there when the drain began is told so, if there was anything to tell.
     fn judge_drained(&self, client: &Client, who: &str) {
         let hearing = &client.hearing;
-        let is_good = matches!(client.plan.expectation, Expectation::Subscriber(_));
+        let is_good = client.plan.expectation.is_good();
         if is_good && client.opened_at.is_some() && !client.was_leaving {
             let code = hearing.close_code;
-            assert!(code == Some(1001) || code == Some(CLOSE_CODE), "{who} heard {hearing:?}");
+            let is_told = matches!(code, Some(1001 | CLOSE_CODE)) || hearing.is_farewelled;
+            assert!(is_told && !hearing.is_mid_speech(), "{who} heard {hearing:?}");
         }
     }
 
