@@ -189,3 +189,24 @@ fn who_subscribes_to_what_is_too_long_is_told_as_well() {
     assert_eq!(count(&first.messages(&wire), "error"), 1);
     assert_eq!(count(&second.messages(&wire), "error"), 0);
 }
+
+#[test]
+fn a_stream_whose_samples_are_too_long_is_told_once_in_an_event() {
+    let (mut engine, wire, path_bytes) = start(Limits::default(), 70_000);
+    let client = wire.connect(1 << 20);
+    wire.send(client, b"GET /events?history=0 HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    run_until(&mut engine, &wire, 550);
+    let taken = wire.text(client);
+    let (_, events) = taken.split_once("\r\n\r\n").expect("a head comes first");
+    let events: Vec<&str> = events.split_terminator("\n\n").collect();
+    let [hello, error] = events[..] else { panic!("{} events", events.len()) };
+    assert!(hello.starts_with("retry: 3000\ndata: {\"type\":\"hello\","));
+    let error: Value = error.strip_prefix("data: ").expect("data").parse().expect("JSON");
+    assert_eq!((&error["type"], &error["code"]), (&"error".into(), &"limit".into()));
+
+    path_bytes.store(100, Ordering::Relaxed);
+    run_until(&mut engine, &wire, 750);
+    let samples = wire.text(client);
+    assert!(samples.starts_with("id: 6\ndata: {\"type\":\"metrics\",\"seq\":6,"), "{samples}");
+    assert_eq!(samples.matches("\n\n").count(), 2);
+}
