@@ -100,6 +100,8 @@ const MESSAGE: Language = Language {
         b"\"interval_ms\":1001,",
         b"\"mode\":\"last\",",
         b"\"disks.vda\",",
+        b"\"disks.*.await_ms\",",
+        b"\"networks.*\",",
         b"null,",
         b"1e999,",
         b"\\ud800",

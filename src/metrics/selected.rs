@@ -171,11 +171,7 @@ impl Serialize for List<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self.rows.iter().filter_map(|record| {
             let mask = match self.scope {
-                Scope::Rows(chosen) => {
-                    let key = record.key();
-                    let found = chosen.binary_search_by(|(known, _)| known.as_str().cmp(key));
-                    chosen[found.ok()?].1.with_key()
-                }
+                Scope::Rows(chosen) => chosen.of(record.key())?,
                 Scope::Whole | Scope::Fields(_) => Mask::ALL,
             };
             Some(Row { record, fields: self.fields, mask })
@@ -258,6 +254,21 @@ mod tests {
             "{\"filesystems\":[{\"mount\":\"/a \\\"b\\\".c\",\"usage\":50}],\
              \"networks\":[{\"name\":\"eth0.100\",\"rx_bytes_per_s\":2}]}"
         );
+    }
+
+    #[test]
+    fn a_star_is_a_field_of_every_row_beside_what_is_asked_of_one() {
+        assert_eq!(
+            json(&["networks.*.up"]),
+            "{\"networks\":[{\"name\":\"eth0\",\"up\":true},\
+             {\"name\":\"eth0.100\",\"up\":null}]}"
+        );
+        assert_eq!(
+            json(&["networks.*.up", "networks.eth0.100.rx_bytes_per_s"]),
+            "{\"networks\":[{\"name\":\"eth0\",\"up\":true},\
+             {\"name\":\"eth0.100\",\"up\":null,\"rx_bytes_per_s\":2}]}"
+        );
+        assert_eq!(json(&["temperatures.*.celsius"]), "{\"temperatures\":[]}");
     }
 
     #[test]

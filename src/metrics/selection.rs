@@ -2,10 +2,11 @@
 //!
 //! Owns the grammar of paths: `cpu` (a topic), `memory.usage` and `cpu.cores` (a field),
 //! `server.messages` (a group of fields), `disks.vda` (a row), `disks.vda.utilisation` (a field of a
-//! row).
+//! row), `disks.*.utilisation` (a field of every row, rows to come included; `disks.*` is `disks`).
 //! Promises: two selections that ask for the same things are equal and hash alike, whatever the
 //! order, the doubles and the overlaps of their paths, so that they can share encoded bytes.
-//! Topics and fields are checked; rows are not, for a disk may be plugged in later.
+//! Topics and fields are checked; rows are not, for a disk may be plugged in later. No row can be
+//! named `*` alone; a mount that has the letter in its path is a row like any other.
 //! May import: `definition`.
 
 use std::fmt;
@@ -14,6 +15,9 @@ use super::definition::{self, Field, TOPIC_NAMES, Topic};
 
 /// The names of the topics, in the order of JSON.
 pub const TOPICS: &[&str] = TOPIC_NAMES;
+
+/// Stands for every row in the place of a row's key, as it does in a rule.
+const EVERY_ROW: &str = "*";
 
 /// What vitald measures of itself.
 const OWN_TOPIC: &str = "server";
@@ -39,8 +43,17 @@ pub(super) enum Scope {
     Whole,
     /// Some fields of a single record; never all of them, that is `Whole`.
     Fields(Mask),
-    /// Some rows of a list, ascending by key.
-    Rows(Vec<(String, Mask)>),
+    /// Some rows of a list, or some fields of all of them.
+    Rows(Chosen),
+}
+
+/// What is wanted of the rows of a list. A mask that wants anything of a row has its key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Chosen {
+    /// Of every row; `NONE` where only named rows are wanted, never `ALL`, that is `Scope::Whole`.
+    every: Mask,
+    /// Of single rows, ascending by key, with what is wanted of every row; never just that.
+    named: Vec<(String, Mask)>,
 }
 
 /// Fields by position, one bit each.
@@ -123,10 +136,7 @@ impl Scope {
         match (self, other) {
             (Scope::Whole, _) => true,
             (Scope::Fields(mask), Scope::Fields(other)) => mask.covers(*other),
-            (Scope::Rows(rows), Scope::Rows(others)) => others.iter().all(|(key, other)| {
-                let mine = rows.binary_search_by(|(known, _)| known.cmp(key));
-                mine.is_ok_and(|found| rows[found].1.covers(*other))
-            }),
+            (Scope::Rows(rows), Scope::Rows(others)) => rows.cover(others),
             _ => false,
         }
     }
@@ -142,10 +152,13 @@ impl Part {
         let table = &definition::TOPICS[topic];
         let scope = match rest {
             None => Scope::Whole,
-            Some(rest) if table.key.is_some() => {
-                let (key, mask) = parse_row(table, rest)?;
-                Scope::Rows(vec![(key.to_owned(), mask)])
-            }
+            Some(rest) if table.key.is_some() => match parse_row(table, rest)? {
+                (EVERY_ROW, Mask::ALL) => Scope::Whole,
+                (EVERY_ROW, every) => Scope::Rows(Chosen { every, named: Vec::new() }),
+                (key, mask) => {
+                    Scope::Rows(Chosen { every: Mask::NONE, named: vec![(key.to_owned(), mask)] })
+                }
+            },
             Some(rest) => Scope::Fields(Mask::of_fields(table, rest)?),
         };
         Some(Part { topic, scope })
@@ -160,12 +173,10 @@ impl Part {
                     self.scope = Scope::Whole;
                 }
             }
-            (Scope::Rows(rows), Scope::Rows(more)) => {
-                for (key, more) in more {
-                    match rows.binary_search_by(|(known, _)| known.cmp(&key)) {
-                        Ok(found) => rows[found].1 = rows[found].1.union(more, fields),
-                        Err(gap) => rows.insert(gap, (key, more)),
-                    }
+            (Scope::Rows(chosen), Scope::Rows(more)) => {
+                chosen.merge(more, fields);
+                if chosen.every == Mask::ALL {
+                    self.scope = Scope::Whole;
                 }
             }
             // One of the two is the whole topic: a topic has either fields or rows, never both.
@@ -175,24 +186,19 @@ impl Part {
 
     fn name_into(&self, names: &mut Vec<String>) {
         let topic = &definition::TOPICS[self.topic];
-        let chosen =
-            |mask: Mask| topic.fields.iter().enumerate().filter(move |(index, _)| mask.has(*index));
         match &self.scope {
             Scope::Whole => names.push(topic.name.to_owned()),
-            Scope::Fields(mask) => {
-                names.extend(
-                    chosen(*mask).map(|(_, field)| format!("{}.{}", topic.name, field.name)),
-                );
-            }
-            Scope::Rows(rows) => {
-                for (key, mask) in rows {
+            Scope::Fields(mask) => mask.name_into(topic, topic.name, names),
+            Scope::Rows(chosen) => {
+                let every = format!("{}.{EVERY_ROW}", topic.name);
+                chosen.every.without_idle_key().name_into(topic, &every, names);
+                for (key, mask) in &chosen.named {
                     let row = format!("{}.{key}", topic.name);
                     if *mask == Mask::ALL {
                         names.push(row);
                     } else {
-                        names.extend(
-                            chosen(*mask).map(|(_, field)| format!("{row}.{}", field.name)),
-                        );
+                        let more = mask.minus(chosen.every);
+                        more.without_idle_key().name_into(topic, &row, names);
                     }
                 }
             }
@@ -200,8 +206,42 @@ impl Part {
     }
 }
 
+impl Chosen {
+    /// What is wanted of the row called `key`, if anything is.
+    pub(super) fn of(&self, key: &str) -> Option<Mask> {
+        let found = self.named.binary_search_by(|(known, _)| known.as_str().cmp(key));
+        let mask = found.map_or(self.every, |found| self.named[found].1);
+        (mask != Mask::NONE).then_some(mask)
+    }
+
+    fn cover(&self, other: &Chosen) -> bool {
+        let covers =
+            |(key, mask): &(String, Mask)| self.of(key).is_some_and(|mine| mine.covers(*mask));
+        self.every.covers(other.every) && other.named.iter().all(covers)
+    }
+
+    fn merge(&mut self, more: Chosen, fields: usize) {
+        self.every = self.every.union(more.every, fields);
+        for (key, more) in more.named {
+            match self.named.binary_search_by(|(known, _)| known.cmp(&key)) {
+                Ok(found) => self.named[found].1 = self.named[found].1.union(more, fields),
+                Err(gap) => self.named.insert(gap, (key, more)),
+            }
+        }
+        for (_, mask) in &mut self.named {
+            *mask = mask.union(self.every, fields);
+        }
+        self.named.retain(|(_, mask)| *mask != self.every);
+    }
+}
+
 impl Mask {
     pub(super) const ALL: Mask = Mask(u128::MAX);
+
+    const NONE: Mask = Mask(0);
+
+    /// The key's column, the first of a list.
+    const KEY: Mask = Mask(1);
 
     pub(super) fn has(self, index: usize) -> bool {
         index < 128 && self.0 >> index & 1 == 1
@@ -227,9 +267,19 @@ impl Mask {
         (mask != 0).then_some(Mask(mask))
     }
 
-    /// The same with the key, which every row of a list carries.
-    pub(super) fn with_key(self) -> Mask {
-        Mask(self.0 | 1)
+    fn minus(self, other: Mask) -> Mask {
+        Mask(self.0 & !other.0)
+    }
+
+    /// Without the key where it is there only because every row carries it.
+    fn without_idle_key(self) -> Mask {
+        if self == Mask::KEY { self } else { self.minus(Mask::KEY) }
+    }
+
+    /// Appends a path for each field, behind `start`.
+    fn name_into(self, topic: &Topic, start: &str, names: &mut Vec<String>) {
+        let fields = topic.fields.iter().enumerate().filter(|(index, _)| self.has(*index));
+        names.extend(fields.map(|(_, field)| format!("{start}.{}", field.name)));
     }
 
     /// Both together; of a record with `fields` columns, so that all of them become `ALL`.
@@ -239,7 +289,7 @@ impl Mask {
     }
 }
 
-/// The key and the fields that `rest` names, the path after the topic.
+/// The key, or [`EVERY_ROW`], and the fields that `rest` names, the path after the topic.
 ///
 /// Keys may hold dots (`networks.eth0.100` is a VLAN, a mount may be anything), so the last dot
 /// splits only where a field follows it. What looks like a field and is none is an error, because
@@ -252,7 +302,7 @@ fn parse_row<'a>(topic: &Topic, rest: &'a str) -> Option<(&'a str, Mask)> {
         return Some((rest, Mask::ALL));
     };
     if let Some(index) = topic.field(last) {
-        return (!key.is_empty()).then(|| (key, Mask::one(index)));
+        return (!key.is_empty()).then(|| (key, Mask(Mask::one(index).0 | Mask::KEY.0)));
     }
     let like_a_field = last.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
     (rest.starts_with('/') || !like_a_field).then_some((rest, Mask::ALL))
@@ -260,7 +310,10 @@ fn parse_row<'a>(topic: &Topic, rest: &'a str) -> Option<(&'a str, Mask)> {
 
 #[cfg(test)]
 mod tests {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+
     use super::*;
+    use proptest::prelude::*;
 
     fn parse(paths: &[&str]) -> Selection {
         Selection::parse(paths.iter().copied()).unwrap()
@@ -347,19 +400,137 @@ mod tests {
 
     #[test]
     fn a_selection_covers_its_parts_and_nothing_beside() {
-        let all = parse(&["cpu", "memory.usage", "memory.used", "disks.vda", "networks.lo.up"]);
+        let all = parse(&["cpu", "memory.usage", "memory.used", "disks.vda", "networks.*.up"]);
         for part in [
             &["cpu"][..],
             &["cpu.usage", "memory.used"],
             &["disks.vda.await_ms", "networks.lo.up"],
             &["memory.usage", "disks.vda"],
+            &["networks.*.up", "networks.eth0.up"],
         ] {
             assert!(all.covers(&parse(part)), "{part:?}");
         }
-        for other in ["memory", "memory.total", "disks", "disks.sda", "networks.lo", "load.one"] {
+        for other in ["memory", "memory.total", "disks.*.await_ms", "disks.sda", "networks.lo"] {
             assert!(!all.covers(&parse(&["cpu", other])), "{other}");
         }
         assert!(Selection::all().covers(&all) && !all.covers(&Selection::all()));
+    }
+
+    #[test]
+    fn a_star_is_every_row_and_what_it_covers_is_not_said_again() {
+        let names = ["disks.*.utilisation", "disks.vda.await_ms"];
+        assert_eq!(parse(&names).names(), names);
+        let more = ["disks.vda.utilisation", "disks.vda.await_ms", "disks.*.utilisation"];
+        assert_eq!(parse(&more), parse(&names));
+        let covered = ["disks.vda.utilisation", "disks.sda.name", "disks.*.utilisation"];
+        assert_eq!(parse(&covered).names(), ["disks.*.utilisation"]);
+        assert_eq!(parse(&["disks.*"]), parse(&["disks"]));
+        assert_eq!(parse(&["disks.*.await_ms", "disks.*"]), parse(&["disks"]));
+        let names = ["disks.*.utilisation", "disks.vda"];
+        assert_eq!(parse(&names).names(), names);
+    }
+
+    #[test]
+    fn a_star_with_each_field_is_the_topic() {
+        let fields = definition::TOPICS[Topic::position("networks").unwrap()].fields;
+        let paths: Vec<String> = fields.iter().map(|f| format!("networks.*.{}", f.name)).collect();
+        // The key comes with any other field.
+        let selection = Selection::parse(paths[1..].iter().map(String::as_str)).unwrap();
+        assert_eq!(selection, parse(&["networks"]));
+        assert_eq!(parse(&["networks.*.name"]).names(), ["networks.*.name"]);
+    }
+
+    #[test]
+    fn a_star_stands_for_a_whole_key_and_only_in_a_list() {
+        let names = ["filesystems./mnt/*.usage", "filesystems./srv/*"];
+        assert_eq!(parse(&names).names(), names);
+        assert_eq!(parse(&["networks.*.100"]).names(), ["networks.*.100"]);
+        for path in ["*", "cpu.*", "server.*.sent", "disks.*.nope", "disks.*.", "*.usage"] {
+            assert!(Selection::parse([path]).is_err(), "{path}");
+        }
+    }
+
+    /// A path of a topic of few fields, as its row and its field by position.
+    #[derive(Clone, Copy, Debug)]
+    struct Path {
+        row: &'static str,
+        field: Option<usize>,
+    }
+
+    const ROWS: [&str; 3] = [EVERY_ROW, "a", "b.0"];
+
+    impl Path {
+        fn text(self) -> String {
+            let table = &definition::TOPICS[Topic::position("temperatures").unwrap()];
+            let row = format!("temperatures.{}", self.row);
+            self.field.map_or(row.clone(), |field| format!("{row}.{}", table.fields[field].name))
+        }
+
+        fn strategy() -> impl Strategy<Value = Path> {
+            let field = prop_oneof![1 => Just(None), 8 => (0..5usize).prop_map(Some)];
+            (prop::sample::select(&ROWS[..]), field).prop_map(|(row, field)| Path { row, field })
+        }
+    }
+
+    /// Which fields of the rows `a`, `b.0` and any other are wanted, said in the plainest way.
+    fn wanted(paths: &[Path]) -> [[bool; 5]; 3] {
+        ["a", "b.0", "another"].map(|row| {
+            let of_row = paths.iter().filter(|path| [EVERY_ROW, row].contains(&path.row));
+            of_row.fold([false; 5], |mut fields, path| {
+                for (index, is_wanted) in fields.iter_mut().enumerate() {
+                    *is_wanted |= index == 0 || path.field.is_none_or(|field| field == index);
+                }
+                fields
+            })
+        })
+    }
+
+    fn of_paths(paths: &[Path]) -> Selection {
+        let texts: Vec<String> = paths.iter().map(|path| path.text()).collect();
+        Selection::parse(texts.iter().map(String::as_str)).unwrap()
+    }
+
+    fn hash(selection: &Selection) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        selection.hash(&mut hasher);
+        hasher.finish()
+    }
+
+    proptest! {
+        #[test]
+        fn what_asks_for_the_same_is_the_same(
+            paths in prop::collection::vec(Path::strategy(), 1..8),
+            more in prop::collection::vec(Path::strategy(), 0..3),
+            turned in 0..8usize,
+        ) {
+            let selection = of_paths(&paths);
+            let mut others = [&paths[..], &more[..]].concat();
+            others.rotate_left(turned % paths.len());
+            let other = of_paths(&others);
+            let is_same = wanted(&paths) == wanted(&others);
+            prop_assert_eq!(selection == other, is_same, "{:?} and {:?}", paths, others);
+            prop_assert_eq!(hash(&selection) == hash(&other), is_same);
+        }
+
+        #[test]
+        fn the_names_of_a_selection_ask_for_what_its_paths_did(
+            paths in prop::collection::vec(Path::strategy(), 1..8)
+        ) {
+            let selection = of_paths(&paths);
+            let names = selection.names();
+            prop_assert_eq!(
+                Selection::parse(names.iter().map(String::as_str)).unwrap(), selection.clone()
+            );
+            let Scope::Rows(chosen) = &selection.parts()[0].scope else {
+                prop_assert_eq!(wanted(&paths), [[true; 5]; 3]);
+                return Ok(());
+            };
+            let given = ["a", "b.0", "another"].map(|row| {
+                let mask = chosen.of(row).unwrap_or(Mask::NONE);
+                [0, 1, 2, 3, 4].map(|field| mask.has(field))
+            });
+            prop_assert_eq!(given, wanted(&paths));
+        }
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub fn run(data: &[u8]) {
     let mut bytes = Vec::new();
     take_all(&mut engine, &wire, client, &mut bytes);
     assert!(take_switching(&mut bytes));
-    let mut session = Session { subs: vec!["default".to_owned()], sequences: Vec::new() };
+    let mut session = Session { subs: vec!["default".to_owned()], ..Session::default() };
     assert_eq!(session.take_answers(&mut bytes)[0]["type"], "hello");
     let lines = text.split('\n').filter(|line| line.len() <= 4096).take(MESSAGES_MAX);
     // The last one shows that the connection still serves.
@@ -60,10 +60,13 @@ fn sub_of(message: &Value) -> &str {
 }
 
 /// What a client knows of its own connection.
+#[derive(Default)]
 struct Session {
     subs: Vec<String>,
     /// The newest sequence number of each subscription that has been sent.
     sequences: Vec<(String, u64)>,
+    /// What each subscription was granted of every row, as topic and field.
+    of_every_row: Vec<(String, Vec<(String, String)>)>,
 }
 
 impl Session {
@@ -99,6 +102,12 @@ impl Session {
                 *newest = sequence;
             }
             None => self.sequences.push((sub.to_owned(), sequence)),
+        }
+        for (_, paths) in self.of_every_row.iter().filter(|(known, _)| known == sub) {
+            for (topic, field) in paths {
+                let rows = message[topic].as_array().expect("a topic that was granted");
+                assert!(rows.iter().all(|row| row.get(field).is_some()), "{topic}.*.{field}");
+            }
         }
     }
 
@@ -156,5 +165,10 @@ impl Session {
             topics.iter().map(|topic| topic.as_str().expect("a path")).collect();
         let granted = Selection::parse(topics.iter().copied()).expect("what is granted exists");
         assert!(!granted.is_empty() && granted.names() == topics, "{topics:?} is not canonical");
+        let pairs = topics.iter().filter_map(|path| path.split_once(".*."));
+        let lists = pairs.filter(|(_, field)| !field.contains('.'));
+        let paths = lists.map(|(topic, field)| (topic.to_owned(), field.to_owned())).collect();
+        self.of_every_row.retain(|(known, _)| known != sub);
+        self.of_every_row.push((sub.to_owned(), paths));
     }
 }
