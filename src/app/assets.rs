@@ -36,11 +36,75 @@ mod generated {
 
 #[cfg(test)]
 mod tests {
+    use super::super::protocol::{MESSAGE_BYTES_MAX, Request, parse};
     use super::*;
+    use crate::metrics::selection::{Selection, TOPICS};
+
+    const DEFINITIONS: &str = include_str!("dashboard/definitions.js");
+    const VIEW: &str = include_str!("dashboard/view.js");
 
     fn page() -> &'static str {
         std::str::from_utf8(PAGE.identity)
             .expect("the page is UTF-8: build.rs reads its parts as text")
+    }
+
+    /// The paths in quotes between `start` and `end`, wherever the page's definitions have them.
+    fn declared(start: &str, end: char) -> Vec<&'static str> {
+        let lists = DEFINITIONS.split(start).skip(1).filter_map(|rest| rest.split(end).next());
+        lists.flat_map(|list| list.split('"').skip(1).step_by(2)).collect()
+    }
+
+    fn asked() -> [Vec<&'static str>; 2] {
+        let fast = [declared(" fast: [", ']'), declared("{ path: ", ',')].concat();
+        [fast, declared(" slow: [", ']')]
+    }
+
+    #[test]
+    fn the_server_grants_what_the_page_asks_for() {
+        for paths in asked() {
+            assert!(paths.len() > 10, "the declarations are read: {paths:?}");
+            let text = format!(r#"{{"type":"subscribe","sub":"slow","topics":{paths:?}}}"#);
+            assert!(text.len() < MESSAGE_BYTES_MAX / 2);
+            let request = parse(&text, 1000).1;
+            assert!(matches!(request, Ok(Request::Subscribe { .. })), "{request:?}");
+        }
+    }
+
+    /// Field names behind `start`, which may be unknown to the page itself: `?.name` or `.name`.
+    fn read_behind<'a>(text: &'a str, start: &'a str) -> impl Iterator<Item = &'a str> {
+        text.split(start).skip(1).filter_map(|rest| {
+            let rest = rest.strip_prefix('?').unwrap_or(rest).strip_prefix('.')?;
+            let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_')?;
+            Some(&rest[..end])
+        })
+    }
+
+    #[test]
+    fn the_page_asks_for_what_it_reads() {
+        let mut read = Vec::new();
+        for topic in TOPICS {
+            let record = format!("sample.{topic}");
+            for text in [DEFINITIONS, VIEW] {
+                read.extend(read_behind(text, &record).map(|field| format!("{topic}.{field}")));
+            }
+        }
+        read.extend(read_behind(DEFINITIONS, "known(cgroup").map(|name| format!("cgroup.{name}")));
+        for (row, topic) in [("root(sample)", "filesystems"), ("hottest(sample)", "temperatures")] {
+            read.extend(read_behind(DEFINITIONS, row).map(|field| format!("{topic}.*.{field}")));
+        }
+        for table in DEFINITIONS.split(" topic: \"").skip(1) {
+            let (topic, rest) = table.split_once('"').expect("the text has an end");
+            let columns = rest.split("title:").next().unwrap_or_default();
+            let columns = columns.split("\n];").next().unwrap_or_default();
+            read.extend(read_behind(columns, "one").map(|field| format!("{topic}.*.{field}")));
+        }
+        assert!(read.len() > 40, "the readers are seen: {read:?}");
+        let asked = asked().concat();
+        let all = Selection::parse(asked.iter().copied()).unwrap();
+        for path in &read {
+            let more = Selection::parse(asked.iter().copied().chain([path.as_str()]));
+            assert_eq!(more.as_ref(), Ok(&all), "{path}");
+        }
     }
 
     #[test]

@@ -77,8 +77,7 @@ export class Chart {
   }
 
   path(series) {
-    const { list } = this.definition;
-    return list ? list + "." + this.device + "." + series.path : series.path;
+    return series.path.replace("*", () => this.device);
   }
 
   // `frame`: { start, end, cursor, colors }, the same for all charts of one drawing.

@@ -38,13 +38,17 @@ export class Connection {
     if (this.state === "waiting") this.open();
   }
 
+  send(message) {
+    if (this.socket.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(message));
+  }
+
   // To be called about once a second.
   check() {
     const now = Date.now();
     if (this.state === "waiting" || now - this.heardAt < QUIET_MS) return;
     if (this.askedAt === 0) {
       this.askedAt = now;
-      if (this.socket.readyState === WebSocket.OPEN) this.socket.send('{"type":"ping","id":0}');
+      this.send({ type: "ping", id: 0 });
     } else if (now - this.askedAt >= QUIET_MS) {
       this.lost();
     }

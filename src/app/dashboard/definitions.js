@@ -1,5 +1,8 @@
 // What the page shows: the one place to add a tile, a chart or a table. Everything here is data and small pure
 // functions of (sample, store); reading a missing figure gives undefined, which units.js writes as "–".
+// The server sends what is declared here and no more: `fast` are the paths read that move each second, `slow` those
+// that may be SLOW_MS old; what a chart draws is always fast. Paths stand whole and in quotes: bench/messages and
+// src/app/assets.rs read them here.
 
 import { bytes, celsius, clockMinutes, count, day, decimal, duration, known, NONE, percent, rate, ratio, share } from "./units.js";
 
@@ -53,27 +56,28 @@ const sensor = (one) => one?.label || one?.sensor || NONE;
 // Where `isShown` says no, the host has no such thing.
 export const TILES = [
   {
-    label: "CPU",
+    label: "CPU", fast: ["cpu.usage", "cpu.cores"], slow: ["cpu.frequency_mhz", "cgroup.cpu_quota_cores"],
     figure: (sample) => percent(sample.cpu?.usage),
     detail: (sample, store) => joined(cores(coreCount(sample, store)),
       known(sample.cpu?.frequency_mhz) ? decimal(sample.cpu.frequency_mhz / 1000, 1) + " GHz" : null, quota(sample)),
     meter: (sample) => sample.cpu?.usage,
   },
   {
-    label: "Memory",
+    label: "Memory", fast: ["memory.usage", "memory.used"],
+    slow: ["memory.total", "cgroup.memory_used", "cgroup.memory_limit"],
     figure: (sample) => percent(sample.memory?.usage),
     detail: (sample) => joined(share(sample.memory?.used, sample.memory?.total), memoryLimit(sample)),
     meter: (sample) => sample.memory?.usage,
   },
   {
-    label: "Swap",
+    label: "Swap", fast: ["memory.swap_usage", "memory.swap_used"], slow: ["memory.swap_total"],
     figure: (sample) => percent(sample.memory?.swap_usage),
     detail: (sample) => sample.memory?.swap_total === 0 ? "none set up"
       : share(sample.memory?.swap_used, sample.memory?.swap_total),
     meter: (sample) => sample.memory?.swap_usage,
   },
   {
-    label: "Load, 1 min",
+    label: "Load, 1 min", fast: ["load.one", "load.five", "load.fifteen"],
     figure: (sample) => load(sample.load?.one),
     detail: (sample) => "5m " + load(sample.load?.five) + " · 15m " + load(sample.load?.fifteen),
     meter: (sample, store) => ratio(sample.load?.one, coreCount(sample, store)),
@@ -96,26 +100,27 @@ export const TILES = [
   },
   {
     label: (sample) => "Filesystem " + (root(sample)?.mount ?? "/"),
+    slow: ["filesystems.*.usage", "filesystems.*.used", "filesystems.*.total"],
     figure: (sample) => percent(root(sample)?.usage),
     detail: (sample) => share(root(sample)?.used, root(sample)?.total),
     meter: (sample) => root(sample)?.usage,
   },
   {
-    label: "Temperature",
+    label: "Temperature", slow: ["temperatures.*.celsius", "temperatures.*.label", "temperatures.*.critical"],
     isShown: (sample) => hottest(sample) !== null,
     figure: (sample) => celsius(hottest(sample)?.celsius),
     detail: (sample) => sensor(hottest(sample)),
     meter: (sample) => ratio(hottest(sample)?.celsius, hottest(sample)?.critical),
   },
   {
-    label: "Uptime",
+    label: "Uptime", fast: ["system.uptime_s"], slow: ["system.processes"],
     figure: (sample) => duration(sample.system?.uptime_s),
     detail: (sample) => started(sample.t, sample.system?.uptime_s) + "\n"
       + count(sample.system?.processes) + " processes",
   },
 ];
 
-// A chart: `kind` of axis (units.js), `series` of scalar paths; with `list`, paths are fields of each device.
+// A chart: `kind` of axis (units.js), `series` of scalar paths; with `list`, paths are those of each device.
 // `color` is one of the four series colours, `fill` shades below the line.
 export const CHARTS = [
   {
@@ -136,15 +141,15 @@ export const CHARTS = [
   {
     title: "Disk I/O", kind: "rate", list: "disks",
     series: [
-      { path: "read_bytes_per_s", label: "read", color: 1, fill: true },
-      { path: "write_bytes_per_s", label: "write", color: 2, fill: true },
+      { path: "disks.*.read_bytes_per_s", label: "read", color: 1, fill: true },
+      { path: "disks.*.write_bytes_per_s", label: "write", color: 2, fill: true },
     ],
   },
   {
     title: "Network", kind: "rate", list: "networks",
     series: [
-      { path: "rx_bytes_per_s", label: "in", color: 1, fill: true },
-      { path: "tx_bytes_per_s", label: "out", color: 2, fill: true },
+      { path: "networks.*.rx_bytes_per_s", label: "in", color: 1, fill: true },
+      { path: "networks.*.tx_bytes_per_s", label: "out", color: 2, fill: true },
     ],
   },
 ];
@@ -157,6 +162,7 @@ const sum = (...values) => values.some(known) ? values.reduce((total, value) => 
 export const TABLES = [
   {
     title: "Filesystems", topic: "filesystems", key: "mount",
+    slow: ["filesystems.*.device", "filesystems.*.kind", "filesystems.*.usage", "filesystems.*.available", "filesystems.*.total"],
     columns: [
       { head: "Mount", cell: (one) => one.mount ?? NONE, hint: (one) => one.device, text: true },
       { head: "Type", cell: (one) => one.kind ?? NONE, text: true, minor: true, width: "4.6rem" },
@@ -166,7 +172,7 @@ export const TABLES = [
     ],
   },
   {
-    title: "Disks", topic: "disks", key: "name",
+    title: "Disks", topic: "disks", key: "name", fast: ["disks"],
     columns: [
       { head: "Name", cell: (one) => one.name ?? NONE, text: true },
       { head: "Read", cell: (one) => rate(one.read_bytes_per_s), width: "6rem" },
@@ -178,6 +184,9 @@ export const TABLES = [
   },
   {
     title: "Interfaces", topic: "networks", key: "name",
+    // What is lost may be lost in one second of many; a count of packets can wait.
+    fast: ["networks.*.rx_errors_per_s", "networks.*.tx_errors_per_s", "networks.*.rx_dropped_per_s", "networks.*.tx_dropped_per_s"],
+    slow: ["networks.*.up", "networks.*.rx_packets_per_s", "networks.*.tx_packets_per_s"],
     columns: [
       { head: "Name", cell: (one) => one.name ?? NONE, note: (one) => one.up === false ? "down" : "", text: true },
       { head: "In", cell: (one) => rate(one.rx_bytes_per_s), width: "6rem" },
@@ -190,7 +199,7 @@ export const TABLES = [
     ],
   },
   {
-    title: "Sensors", topic: "temperatures", key: "sensor", optional: true,
+    title: "Sensors", topic: "temperatures", key: "sensor", optional: true, slow: ["temperatures"],
     columns: [
       { head: "Sensor", cell: sensor, hint: (one) => one.sensor, text: true },
       { head: "Now", cell: (one) => celsius(one.celsius), meter: (one) => ratio(one.celsius, one.critical), width: "34%" },
@@ -199,6 +208,16 @@ export const TABLES = [
     ],
   },
 ];
+
+export const SLOW_MS = 10000;
+
+const declared = (pace) => [...TILES, ...TABLES].flatMap((one) => one[pace] ?? []);
+
+// What the page asks for, under the names of subscriptions.
+export const PATHS = {
+  default: [...declared("fast"), ...CHARTS.flatMap((chart) => chart.series.map((series) => series.path))],
+  slow: declared("slow"),
+};
 
 // How the figures of a metric are written, by the end of its name.
 const WRITTEN = [

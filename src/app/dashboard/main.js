@@ -2,7 +2,7 @@
 // while the page is hidden, and the top right says how far all of it can be trusted.
 
 import { Connection } from "./connection.js";
-import { alertText, CHARTS, hostFacts, TABLES, TILES } from "./definitions.js";
+import { alertText, CHARTS, hostFacts, PATHS, SLOW_MS, TABLES, TILES } from "./definitions.js";
 import { Store } from "./store.js";
 import { Chart } from "./chart.js";
 import { element, setText } from "./dom.js";
@@ -97,6 +97,13 @@ function welcome(message) {
     notify("The server is now another version than this page was made for. Reload the page.");
   }
   version = server.version;
+  subscribe("slow", SLOW_MS);
+}
+
+// First the slow paths beside all that the server sends by itself, then in place of that the fast ones. So one that
+// refuses either is no loss: the newest of everything still comes.
+function subscribe(sub, interval_ms) {
+  connection.send({ type: "subscribe", sub, topics: PATHS[sub], interval_ms, id: sub });
 }
 
 function receive(message) {
@@ -105,9 +112,12 @@ function receive(message) {
       welcome(message);
       break;
     case "metrics":
-      // Messages of a named subscription may hold only some topics.
       if (message.sub === undefined) store.add(message);
+      else store.merge(message);
       break;
+    case "subscribed":
+      if (message.id === "slow") subscribe("default");
+      return;
     case "alert":
       store.alert(message);
       break;
@@ -115,7 +125,7 @@ function receive(message) {
       if (Array.isArray(message.samples)) message.samples.forEach((sample) => store.add(sample));
       break;
     case "error":
-      notify("The server reports: " + (message.message ?? message.code ?? "an error"));
+      if (message.id === undefined) notify("The server reports: " + (message.message ?? message.code ?? "an error"));
       break;
     default:
       return;

@@ -1,13 +1,16 @@
-// What the page knows: host facts, the newest sample, and one column of figures a path over the last minutes.
+// What the page knows: host facts, the newest word on each figure (`sample`, with the time of the fast ones), and one
+// column of figures a path over the last minutes.
 // All columns are as long as `times`; an unknown figure is null. Times are the server's and rise. Draws nothing.
 
-import { CHARTS, entries, LISTS } from "./definitions.js";
+import { CHARTS, entries, LISTS, TABLES } from "./definitions.js";
 import { known } from "./units.js";
 
 const SAMPLES_MAX = 600;
 const WINDOW_MS = 600000;
 
 const SCALARS = CHARTS.filter((chart) => !chart.list).flatMap((chart) => chart.series.map((series) => series.path));
+
+const KEYS = Object.fromEntries(TABLES.map(({ topic, key }) => [topic, key]));
 
 export class Store {
   constructor() {
@@ -58,12 +61,15 @@ export class Store {
     if (Array.isArray(message.alerts)) message.alerts.forEach((one) => this.alert(one));
     const snapshot = message.snapshot;
     this.load(message.history, snapshot);
-    if (snapshot) this.add(snapshot);
+    if (!snapshot) return;
+    this.sample = {};
+    this.add(snapshot);
   }
 
   add(sample) {
     if (!known(sample?.t)) return;
-    this.sample = sample;
+    this.merge(sample);
+    this.sample.t = sample.t;
     this.receivedAt = Date.now();
     this.clockOffset = sample.t - this.receivedAt;
     // The same sample again, or a clock set back: times must rise, so the newer word stands.
@@ -72,6 +78,19 @@ export class Store {
     while (this.times.length > SAMPLES_MAX + 1 || this.times[0] < sample.t - this.windowMs - this.intervalMs) this.shift();
     this.pushes += 1;
     if (this.pushes % 64 === 0) this.forget();
+  }
+
+  // Takes over what a message has and keeps the rest. Of a list it has all rows, if only some of their fields.
+  merge({ type, sub, seq, t, ...topics }) {
+    for (const [topic, word] of Object.entries(topics)) {
+      if (Array.isArray(word)) {
+        const key = KEYS[topic];
+        const rows = new Map(entries(this.sample, topic).map((row) => [row[key], row]));
+        this.sample[topic] = entries(topics, topic).map((row) => ({ ...rows.get(row[key]), ...row }));
+      } else {
+        this.sample[topic] = { ...this.sample[topic], ...word };
+      }
+    }
   }
 
   alert(one) {
