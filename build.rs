@@ -1,4 +1,5 @@
-//! Joins the dashboard's files into one page that the binary carries.
+//! Joins the dashboard's files into one page that the binary carries, and takes the white space out
+//! of the messages' schema.
 //!
 //! Reads `src/app/dashboard/` and writes to `OUT_DIR`: `dashboard.html`, `dashboard.html.gz`, and
 //! `dashboard.rs` with the Content-Security-Policy (which allows exactly this script and this
@@ -21,6 +22,7 @@ use flate2::{Compression, GzBuilder};
 use sha2::{Digest, Sha256};
 
 const DIRECTORY: &str = "src/app/dashboard";
+const SCHEMA: &str = "src/app/schema/messages.json";
 const SCRIPTS: [&str; 8] = [
     "units.js",
     "dom.js",
@@ -39,8 +41,12 @@ type Result<T> = std::result::Result<T, String>;
 fn main() -> Result<()> {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed={DIRECTORY}");
-    let root = PathBuf::from(variable("CARGO_MANIFEST_DIR")?).join(DIRECTORY);
+    println!("cargo:rerun-if-changed={SCHEMA}");
+    let manifest = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
+    let root = manifest.join(DIRECTORY);
     let out = PathBuf::from(variable("OUT_DIR")?);
+    let schema = compact_json(&read(&manifest.join(SCHEMA))?);
+    write(&out.join("messages.json"), schema.as_bytes())?;
     refuse_unlisted_scripts(&root)?;
 
     let script = join_scripts(&root)?;
@@ -165,6 +171,16 @@ fn compact_style(text: &str) -> Result<String> {
         return Err(format!("{DIRECTORY}/style.css: must not contain </style"));
     }
     Ok(compact_lines(&kept, |_| false))
+}
+
+/// Drops the white space between tokens. No text in the schema holds a quotation mark.
+fn compact_json(text: &str) -> String {
+    let mut is_text = false;
+    let kept = text.chars().filter(|character| {
+        is_text ^= *character == '"';
+        is_text || !character.is_ascii_whitespace()
+    });
+    kept.collect()
 }
 
 fn compact_lines(text: &str, drop: impl Fn(&str) -> bool) -> String {

@@ -12,7 +12,7 @@ use super::assets::PAGE;
 use super::protocol::{self, Refusal, write_json};
 use super::routes::{self, HistoryQuery, Route};
 use super::terms::Terms;
-use super::{connections, event_stream, json, kept};
+use super::{connections, event_stream, json, kept, schema};
 use crate::config::CommandLines;
 use crate::engine::connection::frame::{Frame, Kind};
 use crate::engine::connection::head::Request;
@@ -59,6 +59,7 @@ impl App {
                 let with_commands = may_see_commands(self.commands);
                 self.processes.answer(context, handle, Question { with_commands, ..question })
             }
+            Ok(Route::Schema) => Answer::Respond(schema::answer(request)),
             Ok(Route::Exposition) => Answer::Respond(self.exposition(context, request)),
             Err(refusal) => Answer::Respond(refusal),
         }

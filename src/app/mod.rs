@@ -17,6 +17,7 @@ pub mod processes;
 pub mod protocol;
 mod publishing;
 pub mod routes;
+pub mod schema;
 pub mod self_metrics;
 pub mod server;
 pub mod terms;

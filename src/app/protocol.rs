@@ -37,9 +37,18 @@ pub const NAME_BYTES_MAX: usize = 32;
 /// Messages that a client may send in a second.
 pub const MESSAGES_PER_SECOND_MAX: u32 = 20;
 
-/// Bytes of a message from a client, and of a message's `id` where that is a text.
+/// Bytes of a message from a client.
 pub const MESSAGE_BYTES_MAX: usize = 4096;
-const ID_BYTES_MAX: usize = 64;
+
+/// Bytes of a message's `id` where that is a text.
+pub const ID_BYTES_MAX: usize = 64;
+
+/// Fewest samples that mode `batch` sends at a time.
+pub const BATCH_MIN: u32 = 2;
+
+/// Most samples that mode `batch` sends at a time: a minute of them at one a second. The first has
+/// waited for the last, so with double a viewer would be two minutes behind.
+pub const BATCH_MAX: u32 = 60;
 
 /// Multiples of the base interval that a subscription can have; what is asked is rounded up.
 pub const DIVISORS: [u32; 6] = [1, 2, 5, 10, 30, 60];
@@ -68,6 +77,17 @@ pub enum ErrorCode {
     UnknownTopic,
     /// A limit is reached.
     Limit,
+}
+
+impl ErrorCode {
+    /// Each of them.
+    pub const ALL: [ErrorCode; 5] = [
+        ErrorCode::BadJson,
+        ErrorCode::BadRequest,
+        ErrorCode::UnknownType,
+        ErrorCode::UnknownTopic,
+        ErrorCode::Limit,
+    ];
 }
 
 /// Why a message was not carried out.

@@ -8,7 +8,7 @@ use crate::metrics::processes::Question;
 /// Metrics that one history request may name: with more, each would have few points. A whole series
 /// of percents is some 56 KB as JSON, one of bytes more than twice that: where all together do not
 /// fit an answer, they come with fewer points.
-const HISTORY_METRICS_MAX: usize = 8;
+pub const HISTORY_METRICS_MAX: usize = 8;
 
 /// What a request asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -34,6 +34,8 @@ pub enum Route {
     Connections,
     /// The process table.
     Processes(Question),
+    /// What the messages look like.
+    Schema,
     /// All figures as a Prometheus server reads them.
     Exposition,
     /// Whether we are well.
@@ -61,7 +63,7 @@ const METHODS: [&str; 9] =
     ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
 
 /// Where something is.
-const PATHS: [&str; 11] = [
+const PATHS: [&str; 12] = [
     "/",
     "/ws",
     "/events",
@@ -73,6 +75,7 @@ const PATHS: [&str; 11] = [
     "/api/v1/server",
     "/api/v1/connections",
     "/api/v1/processes",
+    "/api/v1/schema",
 ];
 
 /// Finds what `request` asks for.
@@ -100,6 +103,7 @@ pub fn route(request: &Request<'_>) -> Result<Route, Response> {
         "/api/v1/snapshot" => Ok(Route::Snapshot),
         "/api/v1/alerts" => Ok(Route::Alerts),
         "/api/v1/connections" => Ok(Route::Connections),
+        "/api/v1/schema" => Ok(Route::Schema),
         "/api/v1/server" => server_query(request.query()),
         "/api/v1/processes" => processes::parse_query(request.query()).map(Route::Processes),
         _ => history_query(request.query()).map(Route::History),
@@ -184,6 +188,7 @@ mod tests {
         assert_eq!(routed("GET", "/api/v1/snapshot"), Ok(Route::Snapshot));
         assert_eq!(routed("GET", "/api/v1/alerts"), Ok(Route::Alerts));
         assert_eq!(routed("GET", "/api/v1/connections"), Ok(Route::Connections));
+        assert_eq!(routed("GET", "/api/v1/schema"), Ok(Route::Schema));
         for (query, audit) in [("", false), ("?audit=0", false), ("?audit=1&a=b", true)] {
             let target = format!("/api/v1/server{query}");
             assert_eq!(routed("HEAD", &target), Ok(Route::Server { audit }));

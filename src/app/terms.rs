@@ -6,13 +6,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::protocol::{DEFAULT_SUBSCRIPTION, DIVISORS, ErrorCode, NAME_BYTES_MAX, Refusal};
+use super::protocol::{
+    BATCH_MAX, BATCH_MIN, DEFAULT_SUBSCRIPTION, DIVISORS, ErrorCode, NAME_BYTES_MAX, Refusal,
+};
 use crate::metrics::selection::Selection;
-
-/// Samples that one message of a batch may hold.
-pub const BATCH_MIN: u32 = 2;
-/// The most of them: a minute at the base interval.
-pub const BATCH_MAX: u32 = 60;
 
 /// How the samples of an interval become a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,6 +11,7 @@ pub mod facts;
 pub mod history;
 pub mod processes;
 pub mod rates;
+pub mod schema;
 pub mod selected;
 pub mod selection;
 pub mod sliding;

@@ -110,6 +110,7 @@ pub fn parse_query(query: &str, base_interval_ms: u64) -> Result<Terms, Refusal>
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use serde::de::{Deserializer, Visitor};
 
     fn refused(text: &str) -> ErrorCode {
         parse(text, 1000).1.unwrap_err().code
@@ -192,6 +193,51 @@ mod tests {
     #[test]
     fn an_unknown_field_is_ignored() {
         assert_eq!(parse(r#"{"type":"ping","colour":"red"}"#, 1000).1, Ok(Request::Ping));
+    }
+
+    /// What a struct asks for by name when it is read.
+    fn fields_of<T: for<'de> Deserialize<'de>>() -> &'static [&'static str] {
+        struct Asked<'a>(&'a mut &'static [&'static str]);
+
+        impl<'de> Deserializer<'de> for Asked<'_> {
+            type Error = serde::de::value::Error;
+
+            fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Self::Error> {
+                Err(serde::de::Error::custom("there is nothing to read"))
+            }
+
+            fn deserialize_struct<V: Visitor<'de>>(
+                self,
+                _: &'static str,
+                fields: &'static [&'static str],
+                visitor: V,
+            ) -> Result<V::Value, Self::Error> {
+                *self.0 = fields;
+                self.deserialize_any(visitor)
+            }
+
+            serde::forward_to_deserialize_any! {
+                bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf option
+                unit unit_struct newtype_struct seq tuple tuple_struct map enum identifier
+                ignored_any
+            }
+        }
+
+        let mut fields: &[&str] = &[];
+        assert!(T::deserialize(Asked(&mut fields)).is_err());
+        fields
+    }
+
+    #[test]
+    fn every_field_that_is_read_is_in_the_schema() {
+        let mut text = Vec::new();
+        crate::app::schema::write(&mut text);
+        let schema: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        let messages = ["subscribe", "unsubscribe", "get_history", "get_processes", "ping"];
+        for field in [fields_of::<Fields>(), fields_of::<OnlyId>()].concat() {
+            let is_told = |name: &&str| schema["$defs"][*name]["properties"][field].is_object();
+            assert!(messages.iter().any(is_told), "{field}");
+        }
     }
 
     proptest! {
