@@ -5,7 +5,7 @@ mod support;
 use std::collections::HashMap;
 use std::io::Write;
 
-use support::{Vitald, next, next_of, socket_path, unix_websocket};
+use support::{Vitald, next, next_of, schema, socket_path, unix_websocket};
 use tungstenite::Message;
 use tungstenite::client::IntoClientRequest;
 
@@ -87,7 +87,7 @@ fn a_message_may_come_in_fragments_with_a_ping_between_them() {
     loop {
         match socket.read().expect("a message comes") {
             Message::Pong(payload) => pong = Some(payload),
-            Message::Text(text) if text.starts_with(r#"{"type":"pong","id":9"#) => break,
+            Message::Text(text) if schema::read_message(&text)["id"] == 9 => break,
             _ => {}
         }
     }

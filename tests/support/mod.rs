@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub mod schema;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -151,11 +153,11 @@ pub fn answer(stream: &mut TcpStream, has_body: bool) -> (String, String) {
     (head, String::from_utf8_lossy(&body).into_owned())
 }
 
-/// The next message, as JSON.
+/// The next message, as JSON. Each is held against the schema that clients are given.
 pub fn next<S: Read + Write>(socket: &mut WebSocket<S>) -> Value {
     loop {
         match socket.read().expect("a message comes") {
-            Message::Text(text) => return serde_json::from_str(&text).expect("it is JSON"),
+            Message::Text(text) => return schema::read_message(&text),
             Message::Ping(_) | Message::Pong(_) => {}
             other => panic!("not a text message: {other:?}"),
         }
@@ -177,6 +179,7 @@ pub fn close_code<S: Read + Write>(socket: &mut WebSocket<S>) -> u16 {
     loop {
         match socket.read() {
             Ok(Message::Close(frame)) => return frame.expect("a close code").code.into(),
+            Ok(Message::Text(text)) => drop(schema::read_message(&text)),
             Ok(_) => {}
             Err(error) => panic!("no close frame: {error}"),
         }
