@@ -3,7 +3,8 @@
 //! Three wings, one direction. [`engine`] is an HTTP and WebSocket engine that knows nothing of
 //! metrics: a mio poll loop, a table of connection state machines, an explicit timer wheel.
 //! [`metrics`] is what is measured and knows nothing of sockets. [`app`] joins the two and is
-//! vitald. The binary adds arguments, a logger and signals.
+//! vitald. The binary adds arguments, a logger and signals. [`protocol`] is what a client has to
+//! know.
 //!
 //! # Embedding
 //!
@@ -30,6 +31,7 @@ pub mod cli;
 pub mod config;
 pub mod engine;
 pub mod metrics;
+pub mod protocol;
 mod spelling;
 
 pub use app::server::{Error, Server};

@@ -1,5 +1,5 @@
 //! The schema that clients are given says what the messages are: neither more nor less, field by
-//! field.
+//! field, and so do the examples in the documents.
 
 mod support;
 
@@ -299,4 +299,73 @@ fn the_schema_takes_what_the_parser_takes_and_refuses_what_it_refuses() {
             assert_eq!(parsed.is_ok(), is_right, "{message}: {parsed:?}");
         }
     }
+}
+
+/// The part of the README that is about the protocol.
+fn readme() -> &'static str {
+    let readme = include_str!("../README.md");
+    let (_, rest) = readme.split_once("\n## The protocol\n").expect("the README has the section");
+    rest.split("\n## ").next().unwrap_or_default()
+}
+
+/// The documentation of `vitald::protocol`.
+fn manual() -> String {
+    let source = include_str!("../src/protocol.rs");
+    let lines = source.lines().map_while(|line| line.strip_prefix("//!"));
+    lines.map(|line| format!("{}\n", line.strip_prefix(' ').unwrap_or(line))).collect()
+}
+
+/// Each JSON text of the examples in a document: all of a block of JSON, and of any other block
+/// what is said, heard or is the data of an event.
+fn examples(document: &str) -> Vec<Value> {
+    let mut examples = Vec::new();
+    for block in document.split("```").skip(1).step_by(2) {
+        let (language, text) = block.split_once('\n').expect("a block has lines");
+        let json: String = match language {
+            "json" => text.to_owned(),
+            _ => {
+                let starts = ["> ", "< ", "data: "];
+                let said = |line| starts.iter().find_map(|start| str::strip_prefix(line, start));
+                text.lines().filter_map(said).collect()
+            }
+        };
+        let values = serde_json::Deserializer::from_str(&json).into_iter();
+        examples
+            .extend(values.map(|value| value.unwrap_or_else(|error| panic!("{error}: {json}"))));
+    }
+    examples
+}
+
+#[test]
+fn the_examples_in_the_documents_are_messages() {
+    let schema = Schema::ours();
+    for message in [examples(readme()), examples(&manual())].concat() {
+        let kind = message["type"].as_str().unwrap_or_default();
+        if !["subscribe", "unsubscribe", "get", "ping"].contains(&kind) {
+            schema.check_server_message(&message);
+            continue;
+        }
+        schema.check_client_message(&message);
+        let (id, request) = parse(&message.to_string(), 1000);
+        assert_eq!(sample(&id), message["id"], "{message}");
+        // One is there to show an error.
+        let is_right = message["topics"] != json!(["cup"]);
+        assert!(is_unread(&message) || request.is_ok() == is_right, "{message}: {request:?}");
+    }
+}
+
+#[test]
+fn the_manual_shows_every_message_and_the_readme_most() {
+    let kinds = |document: &str| -> BTreeSet<String> {
+        let kind = |message: Value| message["type"].as_str().unwrap_or_default().to_owned();
+        examples(document).into_iter().map(kind).collect()
+    };
+    let all: BTreeSet<String> = ["server_message", "client_message"]
+        .into_iter()
+        .flat_map(|union| members(Schema::ours(), union))
+        .map(|name| name.trim_start_matches("#/$defs/").to_owned())
+        .collect();
+    assert_eq!(kinds(&manual()), all);
+    let untold: Vec<String> = all.difference(&kinds(readme())).cloned().collect();
+    assert_eq!(untold, ["gap", "ping", "pong", "server"], "the README leaves these to the manual");
 }
