@@ -4,6 +4,8 @@
 //! replaced whole. Every mistake is one plain sentence that names the option, or the file, the line
 //! and the key; the caller prints it and exits with 2.
 
+mod watch;
+
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,6 +16,8 @@ use lexopt::prelude::*;
 use crate::config::{
     Config, Draft, Listen, PATH_DEFAULT, bytes_of, parse_duration, parse_level, read_into, text_of,
 };
+use watch::WatchFlags;
+pub use watch::{Place, Secret, TokenFrom, Watch};
 
 /// What `--help` prints.
 pub const HELP: &str = "\
@@ -21,6 +25,7 @@ vitald - a live view of this host's vital signs
 
 Usage: vitald [OPTIONS]          serve the dashboard (the default)
        vitald once [--pretty]    print one snapshot as JSON and exit
+       vitald watch [URL]        print a line a sample of a running vitald, this host's by default
        vitald check              check the configuration, print it complete as TOML and exit
 
 Options:
@@ -36,6 +41,13 @@ Options:
       --log-level LEVEL    error, warn, info, debug or trace [env VITALD_LOG] [default info]
   -V, --version            print the version
   -h, --help               print this
+
+Watching: URL is host, host:port, [v6]:port, http://host[:port][/prefix] or unix:/path.
+  -i, --interval DURATION  from one line to the next [default the server's own interval]
+      --topics PATHS       what to show, as in cpu,memory.usage,disks.vda; repeatable
+      --json               each message of the server as it is, one a line
+      --count N            end after N lines
+      --token-file FILE    show the server the bearer token in FILE [env VITALD_TOKEN, the token]
 ";
 
 /// What the operator wants.
@@ -50,6 +62,8 @@ pub enum Command {
         /// Whether it is indented.
         pretty: bool,
     },
+    /// A line a sample from a running vitald to standard output.
+    Watch(Watch),
     /// The configuration in force to standard output.
     Check(Config),
     /// Print the help.
@@ -83,6 +97,11 @@ fn command(
         Asked::Flags(flags) => flags,
         Asked::Other(command) => return Ok(command),
     };
+    if flags.word == Word::Watch {
+        let config = flags.config.clone();
+        let listen = || first_listener(config.as_deref(), &environment, files);
+        return watch::command(flags, &environment, listen).map(Command::Watch);
+    }
     let word = flags.word;
     let mut draft = Draft::default();
     read_configured(&mut draft, flags.config.as_deref(), &environment, files)?;
@@ -98,7 +117,21 @@ fn command(
         Word::Serve => Command::Serve(config),
         Word::Once => Command::Once { config, pretty },
         Word::Check => Command::Check(config),
+        Word::Watch => unreachable!("what is watched is not served"),
     })
+}
+
+/// Where this host's own vitald listens, as far as the file and the environment say.
+fn first_listener(
+    config: Option<&Path>,
+    environment: impl Fn(&str) -> Option<OsString>,
+    files: impl Fn(&Path) -> io::Result<Vec<u8>>,
+) -> Result<Listen, String> {
+    let mut draft = Draft::default();
+    read_configured(&mut draft, config, &environment, files)?;
+    read_environment(&mut draft, environment)?;
+    let listen = draft.finish()?.listen.into_iter().next();
+    listen.ok_or_else(|| "listen: there is no address: write one at least".to_owned())
 }
 
 /// The word that says what to do.
@@ -106,6 +139,7 @@ fn command(
 enum Word {
     Serve,
     Once,
+    Watch,
     Check,
 }
 
@@ -121,6 +155,7 @@ struct Flags {
     allow_origins: Vec<String>,
     connections_max: Option<usize>,
     log_level: Option<log::LevelFilter>,
+    watch: WatchFlags,
 }
 
 /// What the arguments ask for.
@@ -143,6 +178,7 @@ impl Flags {
             allow_origins: Vec::new(),
             connections_max: None,
             log_level: None,
+            watch: WatchFlags::default(),
         }
     }
 
@@ -177,6 +213,18 @@ impl Flags {
                     flags.log_level = Some(named("--log-level", level)?);
                 }
                 Long("pretty") => flags.pretty = true,
+                Long("topics") => flags.watch.add_topics(&text(&mut parser)?)?,
+                Long("json") => flags.watch.json = true,
+                Long("count") => flags.watch.set_count(&text(&mut parser)?)?,
+                Long("token-file") => {
+                    flags.watch.token_file = Some(parser.value().map_err(sentence)?.into());
+                }
+                Value(url) if flags.word == Word::Watch && flags.watch.url.is_none() => {
+                    flags.watch.url = Some(url.string().map_err(sentence)?);
+                }
+                Value(word) if word == "watch" && flags.word == Word::Serve => {
+                    flags.word = Word::Watch;
+                }
                 Value(word) if word == "once" && flags.word == Word::Serve => {
                     flags.word = Word::Once;
                 }
@@ -189,6 +237,7 @@ impl Flags {
         if flags.pretty && flags.word != Word::Once {
             return Err("--pretty goes with once".to_owned());
         }
+        watch::check_options(&flags)?;
         Ok(Asked::Flags(flags))
     }
 
@@ -486,7 +535,13 @@ mod tests {
             "--max-connections",
             "--log-level",
             "vitald once",
+            "vitald watch",
             "vitald check",
+            "--topics",
+            "--json",
+            "--count",
+            "--token-file",
+            "VITALD_TOKEN",
             PATH_DEFAULT,
         ] {
             assert!(HELP.contains(option), "{option}");

@@ -33,6 +33,7 @@ pub mod engine;
 pub mod metrics;
 pub mod protocol;
 mod spelling;
+pub mod watch;
 
 pub use app::server::{Error, Server};
 pub use config::Config;

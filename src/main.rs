@@ -19,7 +19,7 @@ use vitald::config::{Config, read_file};
 use vitald::engine::clock::{Clock, Monotonic};
 use vitald::metrics::MetricsService;
 use vitald::metrics::selection::Selection;
-use vitald::{Error, Server};
+use vitald::{Error, Server, watch};
 
 /// Exit status when what was asked for cannot be run.
 const COULD_NOT_RUN: u8 = 1;
@@ -37,6 +37,13 @@ fn main() -> ExitCode {
         Command::Version => print(concat!("vitald ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Once { config, pretty } => once(&config, pretty),
         Command::Check(config) => print(&config.to_toml()),
+        Command::Watch(options) => {
+            return match watch::run(&options) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(watch::Error::Use(sentence)) => fail(&sentence, WRONG_USE),
+                Err(watch::Error::Failed(sentence)) => fail(&sentence, COULD_NOT_RUN),
+            };
+        }
         Command::Serve(config) => serve(config),
     };
     match result {

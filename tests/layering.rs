@@ -52,6 +52,30 @@ fn a_connection_does_not_know_the_production_network() {
 }
 
 #[test]
+fn watching_is_the_binarys_and_takes_time_names_and_units_from_the_house() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for (path, text) in sources("") {
+        let is_watch = path == root.join("watch.rs") || path.starts_with(root.join("watch"));
+        for (number, line) in text.lines().enumerate() {
+            let place = format!("{}:{}", path.display(), number + 1);
+            if !is_watch && !path.ends_with("main.rs") {
+                let is_named = ["crate::watch", "vitald::watch"].iter().any(|w| line.contains(w));
+                assert!(!is_named, "{place} watches: {line}");
+                continue;
+            }
+            for (wing, allowed) in [
+                ("crate::app", "crate::app::protocol"),
+                ("crate::engine", "crate::engine::clock"),
+                ("crate::metrics", "crate::metrics::definition"),
+            ] {
+                let is_allowed = !line.contains(wing) || line.contains(allowed);
+                assert!(is_allowed, "{place} takes more than {allowed}: {line}");
+            }
+        }
+    }
+}
+
+#[test]
 fn time_enters_through_the_clock_alone() {
     assert_absent("", &["Instant::now", "SystemTime::now"], "engine/clock.rs");
 }

@@ -40,7 +40,7 @@ pub fn check(result: Result<Command, String>) {
         Ok(Command::Serve(config) | Command::Once { config, .. } | Command::Check(config)) => {
             check_accepted(&config);
         }
-        Ok(Command::Help | Command::Version) => {}
+        Ok(Command::Help | Command::Version | Command::Watch(_)) => {}
         Err(sentence) => {
             assert!(!sentence.is_empty(), "an error says something");
             assert!(!sentence.contains(char::is_control), "not one line: {sentence:?}");
