@@ -1,6 +1,8 @@
 //! The process table: on a wire and a clock of the test's own, where each step of a scan is known;
 //! and from the binary, on this host.
 
+#[path = "support/frames.rs"]
+mod frames;
 mod support;
 #[path = "support/wire.rs"]
 mod wire;
@@ -9,7 +11,8 @@ use std::cell::RefCell;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use serde_json::Value;
+use frames::{UPGRADE_WITHOUT_HISTORY, client_frame, take_frames, take_switching};
+use serde_json::{Value, json};
 use support::Vitald;
 use vitald::app::App;
 use vitald::app::access::Access;
@@ -324,6 +327,156 @@ fn answers_to_different_questions_are_made_over_several_turns_and_all_come() {
     host.run_for(700);
     for (client, limit) in clients.into_iter().zip(1..) {
         assert_eq!(host.table(client)["rows"].as_array().unwrap().len(), limit);
+    }
+}
+
+/// Opens a WebSocket that is sent no samples.
+fn open(host: &mut Host, capacity: usize) -> usize {
+    let client = host.wire.connect(capacity);
+    host.wire.send(client, UPGRADE_WITHOUT_HISTORY);
+    settle(&mut host.server);
+    let mut bytes = host.wire.take(client, usize::MAX);
+    assert!(take_switching(&mut bytes));
+    say(host, client, &json!({"type": "unsubscribe", "sub": "default"}));
+    host.wire.take(client, usize::MAX);
+    client
+}
+
+fn say(host: &mut Host, client: usize, message: &Value) {
+    host.wire.send(client, &client_frame(0x81, message.to_string().as_bytes()));
+    settle(&mut host.server);
+}
+
+fn get(id: u64) -> Value {
+    json!({"type": "get", "what": "processes", "limit": 3, "id": id})
+}
+
+/// What a client has been told, with what it has taken before of a message.
+fn told(host: &Host, client: usize, bytes: &mut Vec<u8>) -> Vec<Value> {
+    bytes.extend(host.wire.take(client, usize::MAX));
+    let frames = take_frames(bytes);
+    frames.iter().map(|frame| serde_json::from_slice(&frame.payload).expect("JSON")).collect()
+}
+
+#[test]
+fn a_get_waits_for_a_scan_and_others_are_answered_meanwhile() {
+    let mut host = Host::new();
+    let client = open(&mut host, WIDE);
+    say(&mut host, client, &get(1));
+    say(&mut host, client, &json!({"type": "ping", "id": 2}));
+    let answers = told(&host, client, &mut Vec::new());
+    assert_eq!((answers.len(), &answers[0]["type"]), (1, &json!("pong")));
+    host.run_for(600);
+    let answers = told(&host, client, &mut Vec::new());
+    assert_eq!(
+        (answers.len(), &answers[0]["type"], &answers[0]["id"]),
+        (1, &json!("processes"), &json!(1))
+    );
+    assert_eq!(answers[0]["rows"].as_array().unwrap().len(), 3);
+    assert_eq!(answers[0]["rows"][0]["command"], Value::Null);
+    // Now there is a table.
+    say(&mut host, client, &get(3));
+    assert_eq!(told(&host, client, &mut Vec::new())[0]["id"], 3);
+}
+
+#[test]
+fn one_get_of_a_connection_waits_at_a_time_and_as_many_in_all_as_requests() {
+    let mut host = Host::new();
+    let first = open(&mut host, WIDE);
+    say(&mut host, first, &get(1));
+    say(&mut host, first, &get(2));
+    let refused = |host: &Host, client, id: u64| {
+        let answers = told(host, client, &mut Vec::new());
+        let shown = (answers.len(), &answers[0]["code"], &answers[0]["id"]);
+        assert_eq!(shown, (1, &json!("limit"), &json!(id)));
+    };
+    refused(&host, first, 2);
+    (2..WAITING_MAX).for_each(|_| {
+        host.ask(CPU);
+    });
+    let last = open(&mut host, WIDE);
+    say(&mut host, last, &get(3));
+    let late = open(&mut host, WIDE);
+    say(&mut host, late, &get(4));
+    refused(&host, late, 4);
+    host.run_for(700);
+    for (client, id) in [(first, 1), (last, 3)] {
+        let answers = told(&host, client, &mut Vec::new());
+        assert_eq!((&answers[0]["type"], &answers[0]["id"]), (&json!("processes"), &json!(id)));
+    }
+}
+
+#[test]
+fn a_websocket_that_ends_leaves_its_place_to_another() {
+    let mut host = Host::new();
+    for _ in 0..3 * WAITING_MAX {
+        let client = open(&mut host, WIDE);
+        say(&mut host, client, &get(1));
+        host.wire.fail(client, std::io::ErrorKind::ConnectionReset);
+        settle(&mut host.server);
+    }
+    let client = open(&mut host, WIDE);
+    say(&mut host, client, &get(5));
+    host.run_for(600);
+    assert_eq!(told(&host, client, &mut Vec::new())[0]["id"], 5);
+}
+
+#[test]
+fn who_has_not_taken_the_answers_before_gets_the_table_of_a_later_scan() {
+    // Answers hold 2,000 bytes, and this client's buffer none of them.
+    let limits = Limits { reply_bytes_max: 4000, ..Limits::default() };
+    let mut host = Host::with(limits, 10, false);
+    let client = open(&mut host, WIDE);
+    host.wire.send(client, &client_frame(0x81, get(1).to_string().as_bytes()));
+    settle(&mut host.server);
+    assert!(told(&host, client, &mut Vec::new()).is_empty());
+    let narrow = open_narrow(&mut host);
+    // An answer of three rows is 480 bytes; errors of 130 bytes fill the room.
+    say(&mut host, narrow, &get(1));
+    for _ in 0..16 {
+        say(&mut host, narrow, &json!({"type": "x".repeat(32)}));
+    }
+    let mut bytes = Vec::new();
+    host.run_for(600);
+    assert_eq!(told(&host, client, &mut Vec::new())[0]["id"], 1);
+    let mut answers = Vec::new();
+    for _ in 0..200 {
+        answers.extend(told(&host, narrow, &mut bytes));
+        host.run_for(10);
+    }
+    let tables = answers.iter().filter(|answer| answer["type"] == "processes").count();
+    assert_eq!((answers.len(), tables), (17, 1), "{answers:?}");
+}
+
+/// Opens a WebSocket whose client has room for few bytes.
+fn open_narrow(host: &mut Host) -> usize {
+    let client = host.wire.connect(100);
+    host.wire.send(client, UPGRADE_WITHOUT_HISTORY);
+    let mut bytes = Vec::new();
+    for _ in 0..100 {
+        settle(&mut host.server);
+        bytes.extend(host.wire.take(client, usize::MAX));
+    }
+    assert!(take_switching(&mut bytes));
+    host.wire.send(client, &client_frame(0x81, br#"{"type":"unsubscribe","sub":"default"}"#));
+    for _ in 0..100 {
+        settle(&mut host.server);
+        host.wire.take(client, usize::MAX);
+    }
+    client
+}
+
+#[test]
+fn gets_are_told_when_processes_cannot_be_listed_or_there_is_no_task_to_be_had() {
+    for (tasks_max, is_failing) in [(64, true), (1, false)] {
+        let limits = Limits { tasks_max, ..Limits::default() };
+        let mut host = Host::with(limits, 10, is_failing);
+        let client = open(&mut host, WIDE);
+        say(&mut host, client, &get(1));
+        host.run_for(100);
+        let answers = told(&host, client, &mut Vec::new());
+        let shown = (answers.len(), &answers[0]["code"], &answers[0]["id"]);
+        assert_eq!(shown, (1, &json!("limit"), &json!(1)));
     }
 }
 

@@ -9,8 +9,10 @@
 
 use super::App;
 use super::assets::PAGE;
+use super::getting::HistoryQuery;
+use super::history::{self, Form};
 use super::protocol::{self, Refusal, write_json};
-use super::routes::{self, HistoryQuery, Route};
+use super::routes::{self, Route};
 use super::terms::Terms;
 use super::{connections, event_stream, json, kept, schema};
 use crate::config::CommandLines;
@@ -21,10 +23,6 @@ use crate::engine::handle::Handle;
 use crate::engine::handler::{Answer, Context};
 use crate::engine::net::Peer;
 use crate::metrics::processes::Question;
-
-/// Points of each series where all would be too long an answer: a day of minutes. Then half of that,
-/// and so on.
-const HISTORY_POINTS_MAX: usize = 1440;
 
 impl App {
     /// Answers a request, or lets it become a WebSocket or an event stream.
@@ -51,7 +49,7 @@ impl App {
             Ok(Route::Page) => Answer::Respond(page(request)),
             Ok(Route::Health) => Answer::Respond(health(context.is_draining())),
             Ok(Route::Snapshot) => Answer::Respond(self.snapshot(context)),
-            Ok(Route::History(query)) => Answer::Respond(self.history(&query, context)),
+            Ok(Route::History(query, form)) => Answer::Respond(self.history(&query, form, context)),
             Ok(Route::Server { audit }) => Answer::Respond(self.server(context, audit)),
             Ok(Route::Alerts) => Answer::Respond(self.alarm.answer(context)),
             Ok(Route::Connections) => Answer::Respond(connections::answer(context)),
@@ -111,58 +109,21 @@ impl App {
         self.own.answer(context, inside, with_audit)
     }
 
-    fn history(&self, query: &HistoryQuery, context: &Context<'_>) -> Response {
-        let bytes_max = context.limits().reply_bytes_max;
-        let mut frame = match self.encode_history(query, query.points) {
-            Ok(frame) => frame,
-            Err(refusal) => return refusal,
-        };
-        let mut points = HISTORY_POINTS_MAX;
-        // Who does not say how many points gets as many as fit.
-        while frame.len() > bytes_max && query.points.is_none() && points > 0 {
-            match self.encode_history(query, Some(points)) {
-                Ok(fewer) => frame = fewer,
-                Err(refusal) => return refusal,
-            }
-            points /= 2;
-        }
-        if frame.len() > bytes_max {
-            return Response::text(400, "too much at a time: ask for fewer metrics or points");
-        }
-        if query.csv {
-            return Response::new(200)
+    fn history(&self, query: &HistoryQuery, form: Form, context: &Context<'_>) -> Response {
+        match history::body(self.metrics.history(), query, form, context.limits()) {
+            Ok(body) if form == Form::Csv => Response::new(200)
                 .with("Cache-Control", "no-store")
                 .with("Content-Disposition", "attachment; filename=\"vitald-history.csv\"")
-                .with_body("text/csv; charset=utf-8", frame);
+                .with_body("text/csv; charset=utf-8; header=present", body),
+            Ok(body) => json(body),
+            Err(missing) => missing.response(),
         }
-        json(frame)
-    }
-
-    /// The series that are asked for, at most `points` of each, or why not.
-    fn encode_history(
-        &self,
-        query: &HistoryQuery,
-        points: Option<usize>,
-    ) -> Result<Frame, Response> {
-        let history = self.metrics.history();
-        let mut found = Vec::with_capacity(query.metrics.len());
-        for metric in &query.metrics {
-            let series = history.query(metric, query.since_ms, query.until_ms, points);
-            found.push(series.ok_or_else(|| {
-                let shown: String = metric.escape_debug().take(100).collect();
-                Response::text(404, &format!("there is no history of \"{shown}\""))
-            })?);
-        }
-        Ok(Frame::new(Kind::Plain, |out| match query.csv {
-            true => found.iter().for_each(|series| series.write_csv(out)),
-            false => write_json(&found, out),
-        }))
     }
 }
 
 /// Whether a viewer may see command lines, which can hold secrets. Nobody can show a token yet. A
 /// Unix socket does not say who is there: it is where reverse proxies come from, for anybody.
-fn may_see_commands(commands: CommandLines) -> bool {
+pub(super) fn may_see_commands(commands: CommandLines) -> bool {
     match commands {
         CommandLines::Always => true,
         CommandLines::Authenticated | CommandLines::Never => false,

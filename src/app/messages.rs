@@ -7,6 +7,10 @@
 use std::time::Duration;
 
 use super::App;
+use super::answers::may_see_commands;
+use super::getting::Wanted;
+use super::history;
+use super::parts::Head;
 use super::protocol::{self, ErrorCode, ErrorMessage, Pong, Refusal, Subscribed, Unsubscribed};
 use super::terms::Terms;
 use super::{reply, unix_ms};
@@ -14,6 +18,7 @@ use crate::engine::clock::Tick;
 use crate::engine::connection::CloseReason;
 use crate::engine::handle::Handle;
 use crate::engine::handler::{Context, Message};
+use crate::metrics::processes::Question;
 
 /// Close codes (RFC 6455, section 7.4.1).
 const UNSUPPORTED_DATA: u16 = 1003;
@@ -77,10 +82,43 @@ impl App {
             Ok(protocol::Request::Unsubscribe { sub }) => {
                 self.unsubscribe(context, handle, &sub, id)
             }
+            Ok(protocol::Request::Get(wanted)) => self.get(context, handle, wanted, id),
             Err(refusal) => Err(refusal),
         };
         if let Err(refusal) = result {
             reply(context, handle, &ErrorMessage::new(&refusal, id));
+        }
+    }
+
+    /// Tells what is asked for, now or, of the process table, when there is one.
+    fn get(
+        &mut self,
+        context: &mut Context<'_>,
+        handle: Handle,
+        wanted: Wanted,
+        id: Option<&protocol::Id>,
+    ) -> Result<(), Refusal> {
+        let messages = match wanted {
+            Wanted::History(query) => {
+                let head = Head { kind: "history", id };
+                history::messages(self.metrics.history(), &query, head, context.limits())
+                    .map_err(|missing| missing.refusal())?
+            }
+            Wanted::Server => {
+                let inside = self.inside(context.instant().since_origin());
+                vec![self.own.message(context, inside, Head { kind: "server", id })]
+            }
+            Wanted::Processes(question) => {
+                let with_commands = may_see_commands(self.commands);
+                let question = Question { with_commands, ..question };
+                return self.processes.get(context, handle, question, id);
+            }
+        };
+        match context.reply_all(handle, messages) {
+            true => Ok(()),
+            false => {
+                Err(Refusal::new(ErrorCode::Limit, "answers before this one are not taken yet"))
+            }
         }
     }
 

@@ -11,8 +11,11 @@ pub mod assets;
 mod connections;
 mod event_stream;
 mod exposition;
+pub mod getting;
+mod history;
 pub mod hub;
 mod messages;
+mod parts;
 pub mod processes;
 pub mod protocol;
 mod publishing;
@@ -293,6 +296,7 @@ impl Handler for App {
 
     fn closed(&mut self, _: &mut Context<'_>, handle: Handle, _: CloseReason) {
         self.hub.remove(handle);
+        self.processes.forget(handle);
     }
 
     fn task(&mut self, context: &mut Context<'_>, run: Run) {

@@ -1,7 +1,7 @@
 //! The process table on the loop: read only while somebody watches, a slice at a time.
 //!
 //! Owns the reader, what is wanted of it, the one task that goes on with a scan, and the requests
-//! that wait for one. Who asks makes the table watched for [`WATCHED_FOR`]; while it is, a scan
+//! and messages that wait for one. Who asks makes the table watched for [`WATCHED_FOR`]; while it is, a scan
 //! begins every second, or every interval of the sampling if that is longer, up to 5 s. A slice
 //! ends after half a millisecond, and the next one is due in a later turn, a granule of the timers
 //! further on (4.2 ms): so a scan takes an eighth of the time, and others are served in between.
@@ -9,18 +9,19 @@
 //! rates, and comes in a later turn if need be; no more wait than [`WAITING_MAX`]. Imports the
 //! engine's tasks and answers, and the reader's trait.
 
+mod waiting;
+
 use std::time::Duration;
 
-use super::json;
-use super::protocol::write_json;
+use self::waiting::{Asker, Waiting, busy, messages, response, too_long};
+use super::protocol::{ErrorCode, Id, Refusal};
 use super::unix_ms;
 use crate::engine::clock::Tick;
-use crate::engine::connection::frame::{Frame, Kind};
 use crate::engine::connection::response::Response;
 use crate::engine::handle::Handle;
 use crate::engine::handler::{Answer, Context};
 use crate::engine::tasks::{Owner, Run, TaskId};
-use crate::metrics::processes::{ORDERS, Order, Question, ROWS_MAX, View, Wanted};
+use crate::metrics::processes::{ORDERS, Question, View, Wanted};
 use crate::metrics::source::processes::{ProcessSource, Progress};
 
 /// How long the table is kept up after a question: a page that asks every few seconds finds it, and
@@ -48,12 +49,15 @@ const FILES_PER_STEP: usize = 16;
 /// Steps of a slice at most, should the clock stand still.
 const STEPS_PER_SLICE_MAX: usize = 32;
 
-/// Requests that wait for a scan. Beyond them there is a 503: a table is worth waiting for to a few
-/// readers, and each makes the answers come later.
+/// Requests and messages that wait for a scan, of each connection one at a time. Beyond them one is
+/// asked to try again: a table is worth waiting for to a few readers, and each makes the answers
+/// come later.
 pub const WAITING_MAX: usize = 64;
 
 /// Answers made in a slice. A hundred rows take 0.1 ms to write.
 const ANSWERS_PER_SLICE: usize = 4;
+
+const NO_TASK: &str = "there is no room for another task; try again";
 
 /// What makes the next slice due in a later turn: a delay of nothing could be due in this one.
 const NEXT_TURN: Duration = Duration::from_nanos(1);
@@ -106,12 +110,6 @@ impl Watch {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Waiting {
-    handle: Handle,
-    question: Question,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     /// Nobody watches, and nothing is held.
@@ -141,7 +139,7 @@ impl Processes {
 
     /// Bytes that are held at most because somebody watches.
     pub fn memory_ceiling(&self) -> usize {
-        self.source.memory_ceiling() + 2 * WAITING_MAX * size_of::<Waiting>()
+        self.source.memory_ceiling() + WAITING_MAX * Waiting::BYTES_MAX
     }
 
     /// Answers a request: at once if the table has what it asks for, or else after the scan that
@@ -157,16 +155,56 @@ impl Processes {
             self.watch(context, question);
             return Answer::Respond(response);
         }
-        self.waiting.retain(|waiting| context.awaits(waiting.handle));
+        match self.wait(context, Waiting::new(handle, question, Asker::Request)) {
+            Ok(()) => Answer::Later,
+            Err(reason) => Answer::Respond(busy(reason)),
+        }
+    }
+
+    /// Answers a message in the same way.
+    ///
+    /// # Errors
+    /// A refusal with code `limit` when another of the connection's waits already, or as many wait
+    /// as may.
+    pub fn get(
+        &mut self,
+        context: &mut Context<'_>,
+        handle: Handle,
+        question: Question,
+        id: Option<&Id>,
+    ) -> Result<(), Refusal> {
+        let limit = |reason| Err(Refusal::new(ErrorCode::Limit, reason));
+        if self.waiting.iter().any(|waiting| waiting.handle == handle) {
+            return limit("another get for the process table waits; try again when it is answered");
+        }
+        if let Some(view) = self.table(question) {
+            let messages = messages(&view, context.limits(), id).map_err(too_long)?;
+            self.watch(context, question);
+            return match context.reply_all(handle, messages) {
+                true => Ok(()),
+                false => limit("answers before this one are not taken yet"),
+            };
+        }
+        let asker = Asker::Message { id: id.cloned(), asked: context.now() };
+        self.wait(context, Waiting::new(handle, question, asker)).or_else(limit)
+    }
+
+    /// Forgets what a WebSocket that has ended waits for.
+    pub fn forget(&mut self, handle: Handle) {
+        self.waiting.retain(|waiting| waiting.handle != handle);
+    }
+
+    /// Has one wait for the next scan, or says why not.
+    fn wait(&mut self, context: &mut Context<'_>, waiting: Waiting) -> Result<(), &'static str> {
+        self.forget_gone(context);
         if self.waiting.len() == WAITING_MAX || context.is_draining() {
-            return Answer::Respond(busy("too many wait for the process table; try again"));
+            return Err("too many wait for the process table; try again");
         }
-        self.waiting.push(Waiting { handle, question });
-        if !self.watch(context, question) {
-            self.waiting.pop();
-            return Answer::Respond(busy("there is no room for another task; try again"));
+        if !self.watch(context, waiting.question) {
+            return Err(NO_TASK);
         }
-        Answer::Later
+        self.waiting.push(waiting);
+        Ok(())
     }
 
     /// Keeps the table up for a question for [`WATCHED_FOR`] from now. False when there is no task
@@ -225,11 +263,14 @@ impl Processes {
 
     fn begin(&mut self, context: &mut Context<'_>) {
         let now = context.now();
-        self.waiting.retain(|waiting| context.awaits(waiting.handle));
+        self.forget_gone(context);
         let mut wanted = Wanted::default();
         let watched = self.watches.iter().flatten().flat_map(|watch| watch.questions(now));
         watched.for_each(|question| wanted.add(question));
-        self.waiting.iter().for_each(|waiting| wanted.add(waiting.question));
+        for waiting in &mut self.waiting {
+            wanted.add(waiting.question);
+            waiting.is_put_off = false;
+        }
         if wanted == Wanted::default() {
             return self.release();
         }
@@ -257,28 +298,50 @@ impl Processes {
     }
 
     /// Answers some of those whom the table has an answer for, in the order in which they came;
-    /// then rests until the next scan.
+    /// then rests until the next scan. Who has not taken the answers before waits for that one.
     fn answer_some(&mut self, context: &mut Context<'_>) {
         let mut made: Option<(Question, Response)> = None;
         let mut made_count = 0;
         let mut index = 0;
-        while let Some(Waiting { handle, question }) = self.waiting.get(index).copied() {
-            let is_same = made.as_ref().is_some_and(|(known, _)| *known == question);
-            let Some(view) = self.source.table().and_then(|table| table.view(question)) else {
+        while let Some(waiting) = self.waiting.get(index) {
+            let question = waiting.question;
+            let is_made = matches!(waiting.asker, Asker::Request)
+                && made.as_ref().is_some_and(|(known, _)| *known == question);
+            let view = self.source.table().and_then(|table| table.view(question));
+            let Some(view) = view.filter(|_| !waiting.is_put_off) else {
                 index += 1;
                 continue;
             };
-            if !is_same {
+            if !is_made {
                 if made_count == ANSWERS_PER_SLICE {
                     self.schedule(context, Phase::Answering, NEXT_TURN);
                     return;
                 }
-                made = Some((question, response(&view, context)));
                 made_count += 1;
             }
-            self.waiting.remove(index);
-            if let Some((_, response)) = &made {
-                context.respond(handle, response.clone());
+            let is_given = match &waiting.asker {
+                Asker::Request => {
+                    let response = match made.take().filter(|_| is_made) {
+                        Some((_, response)) => response,
+                        None => response(&view, context),
+                    };
+                    context.respond(waiting.handle, response.clone());
+                    made = Some((question, response));
+                    true
+                }
+                Asker::Message { id, .. } => match messages(&view, context.limits(), id.as_ref()) {
+                    Ok(messages) => context.reply_all(waiting.handle, messages),
+                    Err(cause) => {
+                        waiting.tell(context, &too_long(cause));
+                        true
+                    }
+                },
+            };
+            if is_given {
+                self.waiting.remove(index);
+            } else {
+                self.waiting[index].is_put_off = true;
+                index += 1;
             }
         }
         self.rest(context);
@@ -297,14 +360,29 @@ impl Processes {
 
     /// Processes cannot be listed here.
     fn fail(&mut self, context: &mut Context<'_>) {
-        for Waiting { handle, .. } in std::mem::take(&mut self.waiting) {
-            context.respond(handle, busy("the processes of this host cannot be listed"));
-        }
+        self.refuse_all(context, "the processes of this host cannot be listed");
         self.release();
     }
 
+    fn refuse_all(&mut self, context: &mut Context<'_>, reason: &str) {
+        std::mem::take(&mut self.waiting)
+            .iter()
+            .for_each(|waiting| waiting.refuse(context, reason));
+    }
+
+    /// Forgets those who wait no more.
+    fn forget_gone(&mut self, context: &mut Context<'_>) {
+        self.waiting.retain(|waiting| {
+            let is_late = waiting.is_late(context);
+            if is_late {
+                waiting.refuse(context, "no answer came in time; try again");
+            }
+            waiting.is_there(context) && !is_late
+        });
+    }
+
     /// Lets the task run in `delay`, in place of one that there may be. False without a task: then
-    /// nothing is held, and the engine answers those who wait.
+    /// nothing is held, and those who wait are told.
     fn schedule(&mut self, context: &mut Context<'_>, phase: Phase, delay: Duration) -> bool {
         if let Some(task) = self.task.take() {
             context.cancel(task);
@@ -313,43 +391,9 @@ impl Processes {
         (self.due, self.phase) = (context.now() + delay, phase);
         if self.task.is_none() {
             log::debug!("task=processes limit=tasks action=release");
+            self.refuse_all(context, NO_TASK);
             self.release();
         }
         self.task.is_some()
     }
-}
-
-/// What a request asks of the table, by its query.
-///
-/// # Errors
-/// A sentence that names the parameter that makes no sense.
-pub fn parse_query(query: &str) -> Result<Question, String> {
-    let mut question = Question { order: Order::Cpu, limit: 20, with_commands: false };
-    for (key, value) in form_urlencoded::parse(query.as_bytes()) {
-        match &*key {
-            "sort" => {
-                let order = Order::parse(&value);
-                question.order = order.ok_or("sort must be cpu, memory or io")?;
-            }
-            "limit" => {
-                let limit = value.parse().ok().filter(|limit| (1..=ROWS_MAX).contains(limit));
-                question.limit = limit.ok_or(format!("limit must be from 1 to {ROWS_MAX}"))?;
-            }
-            // An unknown parameter is ignored, as unknown fields of messages are.
-            _ => {}
-        }
-    }
-    Ok(question)
-}
-
-fn response(view: &View<'_>, context: &Context<'_>) -> Response {
-    let frame = Frame::new(Kind::Plain, |out| write_json(view, out));
-    if frame.len() > context.limits().reply_bytes_max {
-        return Response::text(400, "too much at a time: ask for fewer rows");
-    }
-    json(frame)
-}
-
-fn busy(reason: &str) -> Response {
-    Response::text(503, reason).with("Retry-After", "1")
 }

@@ -1,14 +1,10 @@
 //! From a request to what it asks for. Pure: touches nothing, answers nothing but refusals.
 
-use super::processes;
+use super::getting::{Fields, HistoryQuery};
+use super::history::Form;
 use crate::engine::connection::head::Request;
 use crate::engine::connection::response::Response;
 use crate::metrics::processes::Question;
-
-/// Metrics that one history request may name: with more, each would have few points. A whole series
-/// of percents is some 56 KB as JSON, one of bytes more than twice that: where all together do not
-/// fit an answer, they come with fewer points.
-pub const HISTORY_METRICS_MAX: usize = 8;
 
 /// What a request asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -22,7 +18,7 @@ pub enum Route {
     /// The newest sample.
     Snapshot,
     /// The past of some metrics.
-    History(HistoryQuery),
+    History(HistoryQuery, Form),
     /// What vitald measures of itself.
     Server {
         /// With its books compared with what it holds.
@@ -40,21 +36,6 @@ pub enum Route {
     Exposition,
     /// Whether we are well.
     Health,
-}
-
-/// Which part of the past.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct HistoryQuery {
-    /// Scalar paths, as asked for.
-    pub metrics: Vec<String>,
-    /// Unix milliseconds, inclusive.
-    pub since_ms: Option<u64>,
-    /// Unix milliseconds, inclusive.
-    pub until_ms: Option<u64>,
-    /// At most so many points for each metric.
-    pub points: Option<usize>,
-    /// As CSV for a download.
-    pub csv: bool,
 }
 
 /// Methods that exist (RFC 9110, section 9; RFC 5789), so that a refusal can tell "not here" from
@@ -105,8 +86,10 @@ pub fn route(request: &Request<'_>) -> Result<Route, Response> {
         "/api/v1/connections" => Ok(Route::Connections),
         "/api/v1/schema" => Ok(Route::Schema),
         "/api/v1/server" => server_query(request.query()),
-        "/api/v1/processes" => processes::parse_query(request.query()).map(Route::Processes),
-        _ => history_query(request.query()).map(Route::History),
+        "/api/v1/processes" => {
+            Fields::from_query(request.query()).processes().map(Route::Processes)
+        }
+        _ => history_query(request.query()),
     }
     .map_err(|reason| Response::text(400, &reason))
 }
@@ -130,48 +113,28 @@ fn server_query(query: &str) -> Result<Route, String> {
     Ok(Route::Server { audit })
 }
 
-fn history_query(query: &str) -> Result<HistoryQuery, String> {
-    let mut wanted = HistoryQuery::default();
+fn history_query(query: &str) -> Result<Route, String> {
+    let mut form = Form::Json;
     for (key, value) in form_urlencoded::parse(query.as_bytes()) {
-        match &*key {
-            "metric" => wanted.metrics.push(value.into_owned()),
-            "since" => wanted.since_ms = Some(number(&key, &value)?),
-            "until" => wanted.until_ms = Some(number(&key, &value)?),
-            "points" => {
-                let points = number(&key, &value)?;
-                if points == 0 {
-                    return Err("points must be at least 1".to_owned());
-                }
-                wanted.points = Some(usize::try_from(points).unwrap_or(usize::MAX));
-            }
-            "format" => match &*value {
-                "csv" => wanted.csv = true,
-                "json" => wanted.csv = false,
+        if key == "format" {
+            form = match &*value {
+                "csv" => Form::Csv,
+                "json" => Form::Json,
                 _ => return Err("format must be json or csv".to_owned()),
-            },
-            // An unknown parameter is ignored, as unknown fields of messages are.
-            _ => {}
+            };
         }
     }
-    match wanted.metrics.len() {
-        0 => Err("name at least one metric, as in ?metric=cpu.usage".to_owned()),
-        1..=HISTORY_METRICS_MAX => Ok(wanted),
-        _ => Err(format!("at most {HISTORY_METRICS_MAX} metrics at a time")),
-    }
-}
-
-fn number(key: &str, value: &str) -> Result<u64, String> {
-    value.parse().map_err(|_| format!("{key} must be a whole number"))
+    Ok(Route::History(Fields::from_query(query).history()?, form))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::connection::head::{Fields, Head, parse};
+    use crate::engine::connection::head::{self, Head, parse};
 
     fn routed(method: &str, target: &str) -> Result<Route, u16> {
         let text = format!("{method} {target} HTTP/1.1\r\nHost: h\r\n\r\n");
-        match parse(text.as_bytes(), &mut Fields::new(), 2048) {
+        match parse(text.as_bytes(), &mut head::Fields::new(), 2048) {
             Ok(Head::Complete(request, _)) => route(&request).map_err(|refusal| refusal.status()),
             other => panic!("{other:?}"),
         }
@@ -231,7 +194,7 @@ mod tests {
     fn a_history_query_is_decoded_and_checked() {
         let target =
             "/api/v1/history?metric=cpu.usage&metric=filesystems.%2F.usage&since=5&points=9";
-        let Ok(Route::History(query)) = routed("GET", target) else { panic!() };
+        let Ok(Route::History(query, Form::Json)) = routed("GET", target) else { panic!() };
         assert_eq!(query.metrics, ["cpu.usage", "filesystems./.usage"]);
         assert_eq!((query.since_ms, query.until_ms, query.points), (Some(5), None, Some(9)));
         for query in [

@@ -9,8 +9,8 @@
 
 use std::hash::{DefaultHasher, Hasher};
 
+use super::getting::METRICS_MAX;
 use super::protocol::{self, write_json};
-use super::routes::HISTORY_METRICS_MAX;
 use crate::engine::connection::frame::{Frame, Kind};
 use crate::engine::connection::head::Request;
 use crate::engine::connection::response::Response;
@@ -65,7 +65,7 @@ fn fill(mark: &str, out: &mut Vec<u8>) {
         "id_bytes_max" => write_json(&protocol::ID_BYTES_MAX, out),
         "batch_min" => write_json(&protocol::BATCH_MIN, out),
         "batch_max" => write_json(&protocol::BATCH_MAX, out),
-        "metrics_max" => write_json(&HISTORY_METRICS_MAX, out),
+        "metrics_max" => write_json(&METRICS_MAX, out),
         "rows_max" => write_json(&ROWS_MAX, out),
         "orders" => write_json(&ORDERS.map(|order| order.name()), out),
         "severities" => write_json(&Severity::ALL.map(Severity::name), out),

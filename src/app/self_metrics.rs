@@ -13,6 +13,7 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use super::json;
+use super::parts::Head;
 use super::protocol::write_json;
 use crate::engine::clock::Tick;
 use crate::engine::connection::frame::{Frame, Kind};
@@ -187,20 +188,29 @@ impl SelfMetrics {
     }
 
     /// Answers with all figures; after an audit, if one is asked for.
-    pub fn answer(
-        &mut self,
-        context: &mut Context<'_>,
-        inside: Inside,
-        with_audit: bool,
-    ) -> Response {
+    pub fn answer(&mut self, context: &Context<'_>, inside: Inside, with_audit: bool) -> Response {
         if with_audit && let Err(refusal) = self.audit(context) {
             return refusal;
         }
-        let mut server = Server::default();
-        self.fill(&mut server, context, inside);
         let audit = with_audit.then_some("ok");
-        let answer = Answer { server: &server, ledger: context.ledger(), audit };
+        let answer = self.whole(context, inside, audit);
         json(Frame::new(Kind::Plain, |out| write_json(&answer, out)))
+    }
+
+    /// Answers a message with all figures.
+    pub fn message(&mut self, context: &Context<'_>, inside: Inside, head: Head<'_>) -> Frame {
+        head.message(&self.whole(context, inside, None))
+    }
+
+    fn whole<'a>(
+        &mut self,
+        context: &'a Context<'_>,
+        inside: Inside,
+        audit: Option<&'static str>,
+    ) -> Answer<'a> {
+        let mut server = Box::<Server>::default();
+        self.fill(&mut server, context, inside);
+        Answer { server, ledger: context.ledger(), audit }
     }
 
     /// Has the engine compare its books with what it holds.
@@ -222,7 +232,7 @@ fn failed_audit(disagreement: &str) -> Response {
 
 /// The record of `server`, and beside it what only the books tell.
 struct Answer<'a> {
-    server: &'a Server,
+    server: Box<Server>,
     ledger: &'a Ledger,
     audit: Option<&'static str>,
 }
@@ -230,7 +240,7 @@ struct Answer<'a> {
 impl Serialize for Answer<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        Fields { record: self.server, fields: Server::FIELDS }.serialize_into(&mut map)?;
+        Fields { record: &*self.server, fields: Server::FIELDS }.serialize_into(&mut map)?;
         map.serialize_entry("ledger", &Books(self.ledger))?;
         if let Some(audit) = self.audit {
             map.serialize_entry("audit", audit)?;

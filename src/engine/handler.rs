@@ -312,6 +312,21 @@ impl<'a> Context<'a> {
         true
     }
 
+    /// Queues an answer of several messages to one WebSocket, all of them or none: false when they
+    /// cannot be sent, as [`Context::reply`] has it.
+    pub fn reply_all(&mut self, handle: Handle, frames: Vec<Frame>) -> bool {
+        let bytes_max = self.core.limits.reply_bytes_max;
+        let Some(connection) = self.core.sendable(handle) else { return false };
+        let bytes: usize = frames.iter().map(Frame::memory_bytes).sum();
+        let fits = frames.iter().all(|frame| frame.fits(connection.envelope()));
+        if !fits || connection.outbox.reply_bytes() + bytes > bytes_max {
+            return false;
+        }
+        frames.into_iter().for_each(|frame| connection.outbox.push_reply(frame));
+        self.core.touch(handle);
+        true
+    }
+
     /// Makes `frame` the newest state on one of a subscriber's
     /// [`CHANNELS`](super::limits::CHANNELS); one that has not been begun is replaced. False when
     /// it can no longer be sent, is for another [`Envelope`], or is not one of [`Context::encode`]:

@@ -37,7 +37,7 @@ use super::snapshot::Snapshot;
 use bucket::{Bucket, COLUMNS};
 use decimal::Decimal;
 use directory::Directory;
-pub use query::{Point, Recent, Series};
+pub use query::{CSV_HEADER, Point, Recent, Series};
 use ring::Ring;
 use store::Store;
 pub use store::{Error, WRITE_EVERY_MAX, WRITE_EVERY_MIN};

@@ -237,26 +237,36 @@ pub struct View<'a> {
 }
 
 impl View<'_> {
-    /// Writes the entries into a map that may have others.
-    ///
-    /// # Errors
-    /// Those of the serializer.
-    pub fn serialize_into<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
-        let (table, Question { order, limit, with_commands }) = (self.table, self.question);
-        map.serialize_entry("t", &table.time_ms)?;
-        map.serialize_entry("sort", order.name())?;
-        map.serialize_entry("total", &table.total)?;
-        map.serialize_entry("running", &table.running)?;
-        let rows = || table.ranked(order).take(limit).map(|row| Shown { row, with_commands });
-        map.serialize_entry("rows", &Sequence(rows))
+    /// What is told of all processes, as an object: `{"t","sort","total","running"}`.
+    pub fn head(&self) -> impl Serialize {
+        self.told(None::<()>)
     }
+
+    /// The rows, each as an object.
+    pub fn rows(&self) -> impl Iterator<Item = impl Serialize> {
+        let Question { order, limit, with_commands } = self.question;
+        self.table.ranked(order).take(limit).map(move |row| Shown { row, with_commands })
+    }
+
+    fn told<R>(&self, rows: Option<R>) -> Told<R> {
+        let Table { time_ms, total, running, .. } = *self.table;
+        Told { t: time_ms, sort: self.question.order.name(), total, running, rows }
+    }
+}
+
+#[derive(Serialize)]
+struct Told<R> {
+    t: u64,
+    sort: &'static str,
+    total: usize,
+    running: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rows: Option<R>,
 }
 
 impl Serialize for View<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        self.serialize_into(&mut map)?;
-        map.end()
+        self.told(Some(Sequence(|| self.rows()))).serialize(serializer)
     }
 }
 

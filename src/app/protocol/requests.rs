@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::{ErrorCode, ID_BYTES_MAX, Id, NAME_BYTES_MAX, Refusal};
+use crate::app::getting::{self, Wanted};
 use crate::app::terms::{self, Asked, Terms};
 
 /// What a client asks for.
@@ -19,6 +20,8 @@ pub enum Request {
         /// Its name.
         sub: String,
     },
+    /// To be told something once.
+    Get(Wanted),
     /// A sign of life.
     Ping,
 }
@@ -51,7 +54,7 @@ pub fn parse(text: &str, base_interval_ms: u64) -> (Option<Id>, Result<Request, 
         let code = if error.is_data() { ErrorCode::BadRequest } else { ErrorCode::BadJson };
         Refusal::new(code, error)
     });
-    (id, fields.and_then(|fields| request(fields, base_interval_ms)))
+    (id, fields.and_then(|fields| request(fields, text, base_interval_ms)))
 }
 
 fn not_an_object(text: &str) -> Refusal {
@@ -61,7 +64,7 @@ fn not_an_object(text: &str) -> Refusal {
     }
 }
 
-fn request(fields: Fields, base_interval_ms: u64) -> Result<Request, Refusal> {
+fn request(fields: Fields, text: &str, base_interval_ms: u64) -> Result<Request, Refusal> {
     match fields.r#type.as_str() {
         "subscribe" => {
             let Fields { sub, topics, interval_ms, mode, batch, .. } = fields;
@@ -69,6 +72,7 @@ fn request(fields: Fields, base_interval_ms: u64) -> Result<Request, Refusal> {
             asked.terms(base_interval_ms).map(Request::Subscribe)
         }
         "unsubscribe" => Ok(Request::Unsubscribe { sub: terms::name(fields.sub)? }),
+        "get" => getting::parse(text).map(Request::Get),
         "ping" => Ok(Request::Ping),
         other => {
             let shown: String = other.chars().take(NAME_BYTES_MAX).collect();

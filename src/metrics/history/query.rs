@@ -8,7 +8,8 @@
 use std::io::Write;
 use std::ops::Range;
 
-use serde::ser::{Serialize, SerializeStruct, Serializer};
+use serde::Serialize;
+use serde::ser::{SerializeStruct, Serializer};
 
 use super::bucket::{COLUMNS, Cell};
 use super::decimal::Decimal;
@@ -63,7 +64,10 @@ impl Serialize for Recent<'_> {
     }
 }
 
-/// A window of one series: `{"metric","unit","step_ms","points":[[t,min,mean,max],...]}`.
+/// The first record of a series as CSV (RFC 4180): what each field is.
+pub const CSV_HEADER: &str = "metric,t,min,mean,max\r\n";
+
+/// A window of one series.
 #[derive(Debug)]
 pub struct Series<'a> {
     history: &'a History,
@@ -134,20 +138,30 @@ impl<'a> Series<'a> {
         })
     }
 
-    /// Appends `metric,t,min,mean,max` lines, after a header if `out` is empty: several
-    /// series can follow each other in one file.
-    pub fn write_csv(&self, out: &mut Vec<u8>) {
-        if out.is_empty() {
-            out.extend_from_slice(b"metric,t,min,mean,max\n");
-        }
-        let unit = self.unit();
-        for point in self.points() {
-            write_csv_text(self.metric(), out);
-            let [min, mean, max] =
-                [point.min, point.mean, point.max].map(|value| unit.round(value));
-            // Writing to a vector cannot fail.
-            let _ = writeln!(out, ",{},{min},{mean},{max}", point.time_ms);
-        }
+    /// What it is called.
+    pub fn metric(&self) -> &str {
+        &self.history.directory.series()[self.series].metric
+    }
+
+    /// What it is a series of, as an object without its points: `{"metric","unit","step_ms"}`.
+    pub fn head(&self) -> impl Serialize {
+        Head { metric: self.metric(), unit: self.unit().name(), step_ms: self.step_ms }
+    }
+
+    /// A point as it is shown: `[t,min,mean,max]`.
+    pub fn shown(&self, point: Point) -> impl Serialize + use<> {
+        let [min, mean, max] =
+            [point.min, point.mean, point.max].map(|value| Rounded(Some(value), self.unit()));
+        (point.time_ms, min, mean, max)
+    }
+
+    /// Appends a point as a record of the fields of [`CSV_HEADER`].
+    pub fn write_csv(&self, point: Point, out: &mut Vec<u8>) {
+        write_csv_text(self.metric(), out);
+        let [min, mean, max] =
+            [point.min, point.mean, point.max].map(|value| self.unit().round(value));
+        // Writing to a vector cannot fail.
+        let _ = write!(out, ",{},{min},{mean},{max}\r\n", point.time_ms);
     }
 
     /// Sets the stretches so that there are at most `points`.
@@ -183,27 +197,16 @@ impl<'a> Series<'a> {
         self.rows().map(|(_, cell)| cell.weight())
     }
 
-    fn metric(&self) -> &str {
-        &self.history.directory.series()[self.series].metric
-    }
-
     fn unit(&self) -> Unit {
         self.history.directory.series()[self.series].unit
     }
 }
 
-impl Serialize for Series<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let unit = self.unit();
-        let rounded = |value| Rounded(Some(value), unit);
-        let tuple = |p: Point| (p.time_ms, rounded(p.min), rounded(p.mean), rounded(p.max));
-        let mut fields = serializer.serialize_struct("Series", 4)?;
-        fields.serialize_field("metric", self.metric())?;
-        fields.serialize_field("unit", unit.name())?;
-        fields.serialize_field("step_ms", &self.step_ms)?;
-        fields.serialize_field("points", &Sequence(|| self.points().map(tuple)))?;
-        fields.end()
-    }
+#[derive(Serialize)]
+struct Head<'a> {
+    metric: &'a str,
+    unit: &'static str,
+    step_ms: u64,
 }
 
 impl History {
@@ -312,6 +315,8 @@ impl<F: Fn() -> I, I: Iterator<Item: Serialize>> Serialize for Sequence<F> {
     }
 }
 
+/// A field, in quotes where it has to be (RFC 4180, section 2): a file system can be mounted on any
+/// name.
 fn write_csv_text(text: &str, out: &mut Vec<u8>) {
     if !text.contains([',', '"', '\n', '\r']) {
         return out.extend_from_slice(text.as_bytes());
@@ -319,4 +324,25 @@ fn write_csv_text(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
     out.extend_from_slice(text.replace('"', "\"\"").as_bytes());
     out.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_what_divides_fields_is_quoted_as_rfc_4180_has_it() {
+        for (name, field) in [
+            ("filesystems./srv.usage", "filesystems./srv.usage"),
+            ("filesystems./a b.usage", "filesystems./a b.usage"),
+            ("filesystems./a,b.usage", "\"filesystems./a,b.usage\""),
+            ("filesystems./a\"b.usage", "\"filesystems./a\"\"b.usage\""),
+            ("filesystems./a\nb.usage", "\"filesystems./a\nb.usage\""),
+            ("filesystems./a\rb.usage", "\"filesystems./a\rb.usage\""),
+        ] {
+            let mut out = Vec::new();
+            write_csv_text(name, &mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), field);
+        }
+    }
 }

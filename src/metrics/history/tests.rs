@@ -35,7 +35,7 @@ impl Ticking {
 
     fn step_ms(&self, since_ms: u64, points: Option<usize>) -> u64 {
         let series = self.history.query("cpu.usage", Some(since_ms), None, points).unwrap();
-        serde_json::to_value(series).unwrap()["step_ms"].as_u64().unwrap()
+        serde_json::to_value(series.head()).unwrap()["step_ms"].as_u64().unwrap()
     }
 
     fn recent(&self) -> Vec<Option<f64>> {
@@ -240,14 +240,14 @@ fn json_and_csv_have_their_shapes() {
     let mut ticking = Ticking::every(SECOND);
     (0..3).for_each(|second| ticking.tick(1000, Some(f64::from(second))));
     let series = ticking.history.query("cpu.usage", None, None, Some(1)).unwrap();
-    let expected = serde_json::json!({
-        "metric": "cpu.usage", "unit": "percent", "step_ms": 3000,
-        "points": [[START_MS + 1000, 0, 1, 2]],
-    });
-    assert_eq!(serde_json::to_value(&series).unwrap(), expected);
+    let expected = serde_json::json!({"metric": "cpu.usage", "unit": "percent", "step_ms": 3000});
+    assert_eq!(serde_json::to_value(series.head()).unwrap(), expected);
+    let point = series.points().next().unwrap();
+    let expected = serde_json::json!([START_MS + 1000, 0, 1, 2]);
+    assert_eq!(serde_json::to_value(series.shown(point)).unwrap(), expected);
     let mut csv = Vec::new();
-    series.write_csv(&mut csv);
-    let expected = format!("metric,t,min,mean,max\ncpu.usage,{},0,1,2\n", START_MS + 1000);
+    series.write_csv(point, &mut csv);
+    let expected = format!("cpu.usage,{},0,1,2\r\n", START_MS + 1000);
     assert_eq!(String::from_utf8(csv).unwrap(), expected);
     let recent = serde_json::to_value(ticking.history.recent("cpu.usage").unwrap()).unwrap();
     let expected = serde_json::json!({"t0": START_MS + 1000, "step_ms": 1000, "values": [0, 1, 2]});
