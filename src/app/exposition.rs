@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::{App, unix_ms};
 use crate::engine::connection::frame::{Frame, Kind, NoFrame, OVERHEAD_BYTES};
-use crate::engine::connection::head::Request;
+use crate::engine::connection::head::{self, Request};
 use crate::engine::connection::response::Response;
 use crate::engine::handler::Context;
 use crate::engine::limits::Limits;
@@ -158,7 +158,7 @@ fn weight(accept: &str, kind: &str, subtype: &str, version: &str) -> u32 {
         let mut weight = 1000;
         for (name, value) in parts.filter_map(|part| part.split_once('=')) {
             match name.trim() {
-                name if name.eq_ignore_ascii_case("q") => weight = thousandths(value.trim())?,
+                name if name.eq_ignore_ascii_case("q") => weight = head::weight(value.trim())?,
                 name if name.eq_ignore_ascii_case("version") => {
                     if value.trim().trim_matches('"') != version {
                         return None;
@@ -171,18 +171,6 @@ fn weight(accept: &str, kind: &str, subtype: &str, version: &str) -> u32 {
         Some((specificity, weight))
     });
     ranges.max().map_or(0, |(_, weight)| weight)
-}
-
-/// A weight (RFC 9110, section 12.4.2): 0 to 1 with at most three decimals.
-fn thousandths(text: &str) -> Option<u32> {
-    let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
-    let is_digits = decimals.len() <= 3 && decimals.bytes().all(|byte| byte.is_ascii_digit());
-    let decimals: u32 = format!("{decimals:0<3}").parse().ok().filter(|_| is_digits)?;
-    match whole {
-        "0" => Some(decimals),
-        "1" if decimals == 0 => Some(1000),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -5,8 +5,12 @@
 //! place, again from its start whenever more of it has come; it is at most
 //! [`INPUT_BYTES_MAX`](crate::engine::limits::INPUT_BYTES_MAX) bytes, so that costs little.
 
+mod negotiation;
+
 use std::ops::Range;
 use std::str;
+
+pub use self::negotiation::weight;
 
 /// Header fields of one request. Browsers send about twenty.
 const HEADERS_MAX: usize = 64;
@@ -170,20 +174,6 @@ impl<'a> Request<'a> {
     pub fn has_token(&self, name: &str, token: &str) -> bool {
         let mut members = self.values(name).flat_map(|value| value.split(','));
         members.any(|member| member.trim().eq_ignore_ascii_case(token))
-    }
-
-    /// Whether the peer takes a gzip-coded answer (RFC 9110, section 12.5.3).
-    pub fn accepts_gzip(&self) -> bool {
-        let mut members = self.values("accept-encoding").flat_map(|value| value.split(','));
-        members.any(|member| {
-            let mut parts = member.split(';').map(str::trim);
-            let coding = parts.next().unwrap_or_default();
-            let refused = parts.any(|part| {
-                let weight = part.strip_prefix("q=").or_else(|| part.strip_prefix("Q="));
-                weight.is_some_and(|weight| weight.trim_matches(['0', '.']).is_empty())
-            });
-            (coding.eq_ignore_ascii_case("gzip") || coding == "*") && !refused
-        })
     }
 
     /// Whether the connection may carry another request (RFC 9112, section 9.3).
@@ -386,20 +376,6 @@ mod tests {
         assert!(!keeps("GET / HTTP/1.1\r\nHost: h\r\nConnection: Keep-Alive, Close\r\n\r\n"));
         assert!(!keeps("GET / HTTP/1.0\r\n\r\n"));
         assert!(keeps("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"));
-    }
-
-    #[test]
-    fn gzip_is_taken_unless_its_weight_is_zero() {
-        let accepts = |field: &str| {
-            let text = format!("GET / HTTP/1.1\r\nHost: h\r\nAccept-Encoding: {field}\r\n\r\n");
-            with(&text, |request| request.accepts_gzip()).unwrap()
-        };
-        assert!(accepts("gzip, deflate, br"));
-        assert!(accepts("br;q=1.0, GZIP;q=0.5"));
-        assert!(accepts("*"));
-        assert!(!accepts("identity"));
-        assert!(!accepts("gzip;q=0"));
-        assert!(!accepts("gzip; q=0.000"));
     }
 
     fn handshake(change: impl Fn(&str) -> String) -> Result<String, u16> {

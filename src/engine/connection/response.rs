@@ -58,6 +58,19 @@ impl Response {
         response
     }
 
+    /// Puts a coded form of its body in the body's place (RFC 9110, section 8.4).
+    #[must_use]
+    pub fn coded(self, coding: &str, body: Frame) -> Response {
+        let mut response = self.with("Content-Encoding", coding);
+        response.body = Some(body);
+        response
+    }
+
+    /// The body, if it has one.
+    pub fn body(&self) -> Option<&Frame> {
+        self.body.as_ref()
+    }
+
     /// The status code.
     pub fn status(&self) -> u16 {
         self.status
