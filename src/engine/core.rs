@@ -11,6 +11,7 @@ use slab::Slab;
 
 use super::addresses::Addresses;
 use super::clock::Tick;
+use super::compressor::Compressor;
 use super::connection::frame::{FramePool, NoFrame, PoolBounds};
 use super::connection::{Connection, Phase};
 use super::handle::{Handle, Slot};
@@ -61,6 +62,7 @@ pub(super) struct Core {
     pub(super) frames: FramePool,
     /// Long bodies of HTTP answers.
     pub(super) long_frames: FramePool,
+    pub(super) compressor: Compressor,
     pub(super) inputs: Inputs,
     pub(super) tasks: Tasks,
     /// Tasks whose cancelling the handler has not been told of.
@@ -99,6 +101,7 @@ impl Core {
                 kept_max: 0,
                 frame_bytes_max: limits.long_bytes_max,
             }),
+            compressor: Compressor::default(),
             inputs: Inputs::new(limits.inputs_max),
             tasks: Tasks::new(limits.tasks_max),
             cancelled: Vec::with_capacity(limits.tasks_max),

@@ -271,6 +271,14 @@ impl<'a> Context<'a> {
         self.core.long_frames.encode(Kind::Plain, None, write)
     }
 
+    /// Appends `input` as a gzip member (RFC 1952). False, and `out` as it was, in a program without
+    /// the feature `compression`. The first time takes memory that is kept
+    /// ([`Compressor::MEMORY_CEILING`](super::compressor::Compressor::MEMORY_CEILING)).
+    #[must_use]
+    pub fn gzip(&mut self, input: &[u8], out: &mut Vec<u8>) -> bool {
+        self.core.compressor.gzip(input, out)
+    }
+
     /// Where a connection comes from.
     pub fn peer(&self, handle: Handle) -> Option<Peer> {
         self.core.get(handle).map(|connection| connection.peer)

@@ -8,6 +8,7 @@
 use super::Engine;
 use super::addresses::Addresses;
 use super::clock::Clock;
+use super::compressor::Compressor;
 use super::connection::Connection;
 use super::connection::frame::{Frame, OVERHEAD_BYTES};
 use super::connection::outbox::Outbox;
@@ -47,6 +48,8 @@ impl Limits {
             + self.long_bytes_max
             // The frame and the answer that are being made, which grow by doubling.
             + 2 * (self.shared_bytes_max + self.reply_bytes_max)
+            // What compresses.
+            + Compressor::MEMORY_CEILING
             // A drain's list of connections and an ending's list of tasks.
             + self.slots() * size_of::<Slot>() + Tasks::list_bytes(self.tasks_max)
     }

@@ -7,6 +7,7 @@
 //! [`Limits`]. May import nothing of the crate outside this wing.
 
 pub mod clock;
+pub mod compressor;
 pub mod connection;
 pub mod descriptors;
 pub mod handle;
