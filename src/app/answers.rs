@@ -6,15 +6,32 @@
 //! An answer is whole when it is given, which for the process table is in a later turn. The newest
 //! sample is encoded once between two ticks, however many ask for it. Owns no state; imports the
 //! engine's requests and responses.
+//!
+//! What caches are told (RFC 9111), and why:
+//!
+//! | path | Cache-Control | ETag | gzip | because |
+//! |---|---|---|---|---|
+//! | `/` | no-cache | of its bytes | made at build time | it changes with the program alone: who has it asks again and gets 304 |
+//! | `/api/v1/snapshot` | no-cache | of its time and number | kept with it | it stays for an interval: who asks more often gets 304 |
+//! | `/metrics` | no-store | | kept with it | counters of now; what keeps it for others would make two hosts of one |
+//! | `/api/v1/schema` | no-cache | of its text, weak | yes | it changes with the program alone, as the page does |
+//! | `/events` | no-store | | no | it does not end |
+//! | `/api/v1/history` | no-store | | yes | its end moves with every sample |
+//! | `/api/v1/alerts`, `/server`, `/connections`, `/processes` | no-store | | yes | true of the moment, and of who may see it |
+//! | `/healthz` | no-store | | no | an old answer to it is worse than none |
+//! | refusals | no-store | | no | what is refused now may be granted next |
+//!
+//! Where there may be gzip, Vary says so: 200 and 304 alike. A tag of a form in gzip is another one
+//! than that of the form without (RFC 9110, section 8.8.3.3).
 
-use super::App;
 use super::assets::PAGE;
 use super::getting::HistoryQuery;
+use super::gzip::{self, Kept};
 use super::history::{self, Form};
 use super::protocol::{self, Refusal, write_json};
 use super::routes::{self, Route};
 use super::terms::Terms;
-use super::{connections, event_stream, json, kept, schema};
+use super::{App, Cache, connections, event_stream, json, schema};
 use crate::config::CommandLines;
 use crate::engine::connection::frame::{Frame, Kind};
 use crate::engine::connection::head::Request;
@@ -43,24 +60,34 @@ impl App {
                 "this server does not go by that name; see --allow-host",
             ));
         }
-        match routes::route(request) {
-            Ok(Route::WebSocket) => self.upgrade(request, host),
-            Ok(Route::Events) => self.stream(request, host),
-            Ok(Route::Page) => Answer::Respond(page(request)),
-            Ok(Route::Health) => Answer::Respond(health(context.is_draining())),
-            Ok(Route::Snapshot) => Answer::Respond(self.snapshot(context)),
-            Ok(Route::History(query, form)) => Answer::Respond(self.history(&query, form, context)),
-            Ok(Route::Server { audit }) => Answer::Respond(self.server(context, audit)),
-            Ok(Route::Alerts) => Answer::Respond(self.alarm.answer(context)),
-            Ok(Route::Connections) => Answer::Respond(connections::answer(context)),
+        let takes_gzip = request.accepts_gzip();
+        let response = match routes::route(request) {
+            Ok(Route::WebSocket) => return self.upgrade(request, host),
+            Ok(Route::Events) => return self.stream(request, host),
             Ok(Route::Processes(question)) => {
                 let with_commands = may_see_commands(self.commands);
-                self.processes.answer(context, handle, Question { with_commands, ..question })
+                let question = Question { with_commands, ..question };
+                return self.processes.answer(
+                    context,
+                    &mut self.gzip,
+                    handle,
+                    question,
+                    takes_gzip,
+                );
             }
-            Ok(Route::Schema) => Answer::Respond(schema::answer(request)),
-            Ok(Route::Exposition) => Answer::Respond(self.exposition(context, request)),
-            Err(refusal) => Answer::Respond(refusal),
-        }
+            // These know how they are coded.
+            Ok(Route::Page) => return Answer::Respond(page(request)),
+            Ok(Route::Health) => return Answer::Respond(health(context.is_draining())),
+            Ok(Route::Snapshot) => return Answer::Respond(self.snapshot(context, request)),
+            Ok(Route::Exposition) => return Answer::Respond(self.exposition(context, request)),
+            Err(refusal) => return Answer::Respond(refusal),
+            Ok(Route::History(query, form)) => self.history(&query, form, context),
+            Ok(Route::Server { audit }) => self.server(context, audit),
+            Ok(Route::Alerts) => self.alarm.answer(context),
+            Ok(Route::Connections) => connections::answer(context),
+            Ok(Route::Schema) => schema::answer(request),
+        };
+        Answer::Respond(self.gzip.code(context, takes_gzip, response))
     }
 
     fn upgrade(&self, request: &Request<'_>, host: &str) -> Answer {
@@ -95,13 +122,24 @@ impl App {
         })
     }
 
-    fn snapshot(&mut self, context: &Context<'_>) -> Response {
+    fn snapshot(&mut self, context: &mut Context<'_>, request: &Request<'_>) -> Response {
         self.refresh(context);
-        let frame = self.cache.snapshot.take();
-        let frame =
-            frame.unwrap_or_else(|| Frame::new(Kind::Plain, |out| write_json(&self.newest(), out)));
-        self.cache.snapshot = kept(&frame, context.limits());
-        json(frame)
+        let mut kept = self.cache.snapshot.take().unwrap_or_else(|| {
+            Kept::new(Frame::new(Kind::Plain, |out| write_json(&self.newest(), out)))
+        });
+        let form = kept.form(&mut self.gzip, context, request.accepts_gzip());
+        if kept.plain().len() <= context.limits().reply_bytes_max {
+            self.cache.snapshot = Some(kept);
+        }
+        let Cache { time_ms, sequence, .. } = self.cache;
+        let suffix = if form.is_gzip { "-gzip" } else { "" };
+        let etag = format!("\"{time_ms:x}-{sequence:x}{suffix}\"");
+        let is_known = request.knows(&etag);
+        let response = Response::new(if is_known { 304 } else { 200 })
+            .with("ETag", &etag)
+            .with("Cache-Control", "no-cache");
+        let response = gzip::with_vary(response);
+        if is_known { response } else { form.in_answer(response, "application/json") }
     }
 
     fn server(&mut self, context: &mut Context<'_>, with_audit: bool) -> Response {
@@ -141,8 +179,7 @@ fn health(is_draining: bool) -> Response {
 fn page(request: &Request<'_>) -> Response {
     let gzip = request.accepts_gzip();
     let (bytes, etag) = if gzip { (PAGE.gzip, PAGE.etag_gzip) } else { (PAGE.identity, PAGE.etag) };
-    let is_known = request.has_token("if-none-match", etag)
-        || request.has_token("if-none-match", &format!("W/{etag}"));
+    let is_known = request.knows(etag);
     let response = Response::new(if is_known { 304 } else { 200 })
         .with("ETag", etag)
         .with("Cache-Control", "no-cache")

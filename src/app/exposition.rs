@@ -9,6 +9,7 @@
 
 use std::time::Duration;
 
+use super::gzip::{self, Kept};
 use super::{App, unix_ms};
 use crate::engine::connection::frame::{Frame, Kind, NoFrame, OVERHEAD_BYTES};
 use crate::engine::connection::head::{self, Request};
@@ -30,7 +31,7 @@ const BUILDING_FACTOR: usize = 4;
 pub(super) struct Exposed {
     at: Duration,
     format: Format,
-    body: Frame,
+    body: Kept,
 }
 
 /// Why there is no answer.
@@ -45,7 +46,9 @@ enum Refusal {
 /// Bytes of memory that the answer kept and one that is made take together. If they are long their
 /// bytes to send are the engine's.
 pub(super) fn memory_ceiling(limits: &Limits) -> usize {
-    2 * (limits.reply_bytes_max + OVERHEAD_BYTES) + BUILDING_FACTOR * bytes_max(limits)
+    2 * (limits.reply_bytes_max + OVERHEAD_BYTES)
+        + Kept::memory_ceiling(limits)
+        + BUILDING_FACTOR * bytes_max(limits)
 }
 
 /// The most that an answer may have.
@@ -68,19 +71,17 @@ impl App {
             .take()
             .filter(|kept| kept.format == format && now.saturating_sub(kept.at) < kept_for);
         self.metrics.count_read(kept.is_some());
-        let exposed = match kept {
+        let mut exposed = match kept {
             Some(kept) => kept,
             None => match self.expose(context, now, format) {
-                Ok(body) => Exposed { at: now, format, body },
+                Ok(body) => Exposed { at: now, format, body: Kept::new(body) },
                 Err(cause) => return refusal(cause),
             },
         };
-        let body = exposed.body.clone();
+        let form = exposed.body.form(&mut self.gzip, context, request.accepts_gzip());
         self.exposed = Some(exposed);
-        Response::new(200)
-            .with("Cache-Control", "no-store")
-            .with("Vary", "Accept")
-            .with_body(content_type(format), body)
+        let response = Response::new(200).with("Cache-Control", "no-store").with("Vary", "Accept");
+        form.in_answer(gzip::with_vary(response), content_type(format))
     }
 
     /// Reads everything and writes it.

@@ -12,6 +12,7 @@ mod connections;
 mod event_stream;
 mod exposition;
 pub mod getting;
+mod gzip;
 mod history;
 pub mod hub;
 mod messages;
@@ -30,6 +31,7 @@ use std::time::{Duration, SystemTime};
 use self::access::Access;
 use self::alerts::Alarm;
 use self::exposition::Exposed;
+use self::gzip::{Gzip, Kept};
 use self::hub::Hub;
 use self::messages::Rate;
 use self::processes::Processes;
@@ -62,8 +64,9 @@ pub struct App {
     /// Base ticks since the start, those that were skipped included.
     sequence: u64,
     tick: Option<TaskId>,
-    /// What has been encoded for readers between two ticks, by the time of its sample.
+    /// What has been encoded for readers between two ticks, by the time and number of its sample.
     cache: Cache,
+    gzip: Gzip,
     /// What the last Prometheus server was told.
     exposed: Option<Exposed>,
     /// How many messages each connection has sent in its current second, by slot.
@@ -80,7 +83,8 @@ pub struct App {
 #[derive(Default)]
 struct Cache {
     time_ms: u64,
-    snapshot: Option<Frame>,
+    sequence: u64,
+    snapshot: Option<Kept>,
     /// By envelope.
     hello: [Option<Frame>; ENVELOPES],
 }
@@ -100,6 +104,7 @@ impl App {
             sequence: 0,
             tick: None,
             cache: Cache::default(),
+            gzip: Gzip::default(),
             exposed: None,
             rates: vec![Rate::default(); slots],
             own: SelfMetrics::default(),
@@ -193,8 +198,9 @@ impl App {
     fn refresh(&mut self, context: &Context<'_>) {
         let now = context.instant().since_origin();
         let time_ms = self.metrics.read(now, unix_ms(context.wall())).time_ms;
-        if self.cache.time_ms != time_ms {
-            self.cache = Cache { time_ms, ..Cache::default() };
+        let sequence = self.sequence;
+        if (self.cache.time_ms, self.cache.sequence) != (time_ms, sequence) {
+            self.cache = Cache { time_ms, sequence, ..Cache::default() };
         }
     }
 
@@ -215,7 +221,8 @@ impl App {
         let frame = self.cache.hello[envelope as usize].take();
         let frame =
             frame.unwrap_or_else(|| self.encode_hello(envelope, Some(self.metrics.history())));
-        self.cache.hello[envelope as usize] = kept(&frame, context.limits());
+        let is_sendable = frame.len() <= context.limits().reply_bytes_max;
+        self.cache.hello[envelope as usize] = is_sendable.then(|| frame.clone());
         frame
     }
 
@@ -239,6 +246,7 @@ impl Handler for App {
             + limits.slots() * size_of::<Rate>()
             // The snapshot and the hellos that are kept between two ticks.
             + (1 + ENVELOPES) * (limits.reply_bytes_max + OVERHEAD_BYTES)
+            + Kept::memory_ceiling(limits)
             // What the last Prometheus server was told, and what the next one is about to be.
             + exposition::memory_ceiling(limits)
             // The last day.
@@ -303,7 +311,7 @@ impl Handler for App {
         if self.tick == Some(run.id) {
             self.tick(context, run);
         } else if self.processes.owns(&run) {
-            self.processes.run(context);
+            self.processes.run(context, &mut self.gzip);
         } else {
             self.alarm.task(context, run);
         }
@@ -356,11 +364,6 @@ fn reply(context: &mut Context<'_>, handle: Handle, message: &impl serde::Serial
 /// JSON that is true of this moment: nobody may keep it.
 fn json(body: Frame) -> Response {
     Response::new(200).with("Cache-Control", "no-store").with_body("application/json", body)
-}
-
-/// A frame to be kept for the next reader, if it can be sent at all.
-fn kept(frame: &Frame, limits: &Limits) -> Option<Frame> {
-    (frame.len() <= limits.reply_bytes_max).then(|| frame.clone())
 }
 
 /// Unix milliseconds; 0 for a clock before 1970.

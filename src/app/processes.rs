@@ -14,6 +14,7 @@ mod waiting;
 use std::time::Duration;
 
 use self::waiting::{Asker, Waiting, busy, messages, response, too_long};
+use super::gzip::Gzip;
 use super::protocol::{ErrorCode, Id, Refusal};
 use super::unix_ms;
 use crate::engine::clock::Tick;
@@ -147,15 +148,17 @@ impl Processes {
     pub fn answer(
         &mut self,
         context: &mut Context<'_>,
+        gzip: &mut Gzip,
         handle: Handle,
         question: Question,
+        takes_gzip: bool,
     ) -> Answer {
         if let Some(view) = self.table(question) {
-            let response = response(&view, context);
+            let response = gzip.code(context, takes_gzip, response(&view, context.limits()));
             self.watch(context, question);
             return Answer::Respond(response);
         }
-        match self.wait(context, Waiting::new(handle, question, Asker::Request)) {
+        match self.wait(context, Waiting::new(handle, question, Asker::Request { takes_gzip })) {
             Ok(()) => Answer::Later,
             Err(reason) => Answer::Respond(busy(reason)),
         }
@@ -236,13 +239,13 @@ impl Processes {
     }
 
     /// Goes on: the task is due.
-    pub fn run(&mut self, context: &mut Context<'_>) {
+    pub fn run(&mut self, context: &mut Context<'_>, gzip: &mut Gzip) {
         self.task = None;
         match self.phase {
             Phase::Idle => {}
-            Phase::Resting => self.begin(context),
-            Phase::Scanning => self.slice(context),
-            Phase::Answering => self.answer_some(context),
+            Phase::Resting => self.begin(context, gzip),
+            Phase::Scanning => self.slice(context, gzip),
+            Phase::Answering => self.answer_some(context, gzip),
         }
     }
 
@@ -261,7 +264,7 @@ impl Processes {
         self.phase = Phase::Idle;
     }
 
-    fn begin(&mut self, context: &mut Context<'_>) {
+    fn begin(&mut self, context: &mut Context<'_>, gzip: &mut Gzip) {
         let now = context.now();
         self.forget_gone(context);
         let mut wanted = Wanted::default();
@@ -277,16 +280,16 @@ impl Processes {
         self.began = now;
         self.source.begin(now.since_origin(), unix_ms(context.wall()), wanted);
         self.phase = Phase::Scanning;
-        self.slice(context);
+        self.slice(context, gzip);
     }
 
-    fn slice(&mut self, context: &mut Context<'_>) {
+    fn slice(&mut self, context: &mut Context<'_>, gzip: &mut Gzip) {
         let start = context.instant();
         let mut now = start;
         for _ in 0..STEPS_PER_SLICE_MAX {
             match self.source.step(now.since_origin(), FILES_PER_STEP) {
                 Progress::Pending => {}
-                Progress::Done => return self.answer_some(context),
+                Progress::Done => return self.answer_some(context, gzip),
                 Progress::Failed => return self.fail(context),
             }
             now = context.instant();
@@ -299,14 +302,18 @@ impl Processes {
 
     /// Answers some of those whom the table has an answer for, in the order in which they came;
     /// then rests until the next scan. Who has not taken the answers before waits for that one.
-    fn answer_some(&mut self, context: &mut Context<'_>) {
-        let mut made: Option<(Question, Response)> = None;
+    fn answer_some(&mut self, context: &mut Context<'_>, gzip: &mut Gzip) {
+        let mut made: Option<(Question, bool, Response)> = None;
         let mut made_count = 0;
         let mut index = 0;
         while let Some(waiting) = self.waiting.get(index) {
             let question = waiting.question;
-            let is_made = matches!(waiting.asker, Asker::Request)
-                && made.as_ref().is_some_and(|(known, _)| *known == question);
+            let is_made = match (&waiting.asker, &made) {
+                (Asker::Request { takes_gzip }, Some((known, is_coded, _))) => {
+                    (known, is_coded) == (&question, takes_gzip)
+                }
+                _ => false,
+            };
             let view = self.source.table().and_then(|table| table.view(question));
             let Some(view) = view.filter(|_| !waiting.is_put_off) else {
                 index += 1;
@@ -320,13 +327,13 @@ impl Processes {
                 made_count += 1;
             }
             let is_given = match &waiting.asker {
-                Asker::Request => {
+                Asker::Request { takes_gzip } => {
                     let response = match made.take().filter(|_| is_made) {
-                        Some((_, response)) => response,
-                        None => response(&view, context),
+                        Some((_, _, response)) => response,
+                        None => gzip.code(context, *takes_gzip, response(&view, context.limits())),
                     };
                     context.respond(waiting.handle, response.clone());
-                    made = Some((question, response));
+                    made = Some((question, *takes_gzip, response));
                     true
                 }
                 Asker::Message { id, .. } => match messages(&view, context.limits(), id.as_ref()) {

@@ -30,7 +30,7 @@ pub(super) struct Waiting {
 #[derive(Debug)]
 pub(super) enum Asker {
     /// A request, which the engine awaits the answer to.
-    Request,
+    Request { takes_gzip: bool },
     /// A message with this name of the client's, at this time.
     Message { id: Option<Id>, asked: Tick },
 }
@@ -47,7 +47,7 @@ impl Waiting {
     /// Whether there is still somebody to be answered.
     pub(super) fn is_there(&self, context: &Context<'_>) -> bool {
         match self.asker {
-            Asker::Request => context.awaits(self.handle),
+            Asker::Request { .. } => context.awaits(self.handle),
             Asker::Message { .. } => true,
         }
     }
@@ -56,7 +56,7 @@ impl Waiting {
     /// take what is sent could otherwise have the processes read for as long as it likes.
     pub(super) fn is_late(&self, context: &Context<'_>) -> bool {
         match self.asker {
-            Asker::Request => false,
+            Asker::Request { .. } => false,
             Asker::Message { asked, .. } => {
                 context.now() - asked >= context.limits().answer_timeout
             }
@@ -66,7 +66,7 @@ impl Waiting {
     /// Tells why there is no table, for now.
     pub(super) fn refuse(&self, context: &mut Context<'_>, reason: &str) {
         match self.asker {
-            Asker::Request => {
+            Asker::Request { .. } => {
                 context.respond(self.handle, busy(reason));
             }
             Asker::Message { .. } => self.tell(context, &Refusal::new(ErrorCode::Limit, reason)),
@@ -82,9 +82,9 @@ impl Waiting {
 }
 
 /// The answer to a request.
-pub(super) fn response(view: &View<'_>, context: &Context<'_>) -> Response {
+pub(super) fn response(view: &View<'_>, limits: &Limits) -> Response {
     let frame = Frame::new(Kind::Plain, |out| write_json(view, out));
-    if frame.len() > context.limits().reply_bytes_max {
+    if frame.len() > limits.reply_bytes_max {
         return Response::text(400, TOO_LONG);
     }
     json(frame)
