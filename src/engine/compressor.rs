@@ -17,6 +17,9 @@ impl Compressor {
     /// Whether this program can compress: whether it was built with the feature `compression`.
     pub const IS_ABLE: bool = cfg!(feature = "compression");
 
+    /// Bytes beyond which gzip takes less pains: 7 us a KiB at most, where it is 22 below.
+    pub const LONG_BYTES: usize = 64 * 1024;
+
     /// Bytes of heap that it takes at most, from its first use on.
     pub const MEMORY_CEILING: usize = State::BYTES;
 
@@ -68,6 +71,7 @@ use self::miniz::State;
 
 #[cfg(feature = "compression")]
 mod miniz {
+    use super::Compressor;
     use crc::{CRC_32_ISO_HDLC, Crc};
     use miniz_oxide::DataFormat;
     use miniz_oxide::deflate::CompressionLevel;
@@ -85,6 +89,11 @@ mod miniz {
     /// | 4 | 690 B, 17 us, 248 | 4,300 B, 134 us, 2,379 |
     /// | 6 | 690 B, 18 us, 254 | 4,185 B, 381 us, 4,015 |
     const LEVEL: u8 = 4;
+
+    /// The same for gzip of what is long. A history of noise of 150 KB becomes 50 KB in 1.0 ms, at
+    /// 4 it is 38 KB in 3.2 ms; an answer to a Prometheus server of 513 KB becomes 79 KB in 2.3 ms,
+    /// or 61 KB in 4.1 ms.
+    const LEVEL_LONG: u8 = 1;
 
     /// What ends a message that is flushed, and is left out of it.
     const FLUSHED: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
@@ -123,7 +132,10 @@ mod miniz {
         pub(super) fn gzip(&mut self, input: &[u8], out: &mut Vec<u8>) -> bool {
             // No time, no extra flags, an unknown system.
             out.extend_from_slice(&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255]);
+            let level = if input.len() > Compressor::LONG_BYTES { LEVEL_LONG } else { LEVEL };
+            self.oxide.set_format_and_level(DataFormat::Raw, level);
             let is_done = self.append(input, TDEFLFlush::Finish, out) == TDEFLStatus::Done;
+            self.oxide.set_format_and_level(DataFormat::Raw, LEVEL);
             out.extend_from_slice(&CRC.checksum(input).to_le_bytes());
             // Its length, modulo 2^32 (RFC 1952, section 2.3.1).
             out.extend_from_slice(&(input.len() as u32).to_le_bytes());
