@@ -153,7 +153,8 @@ mod miniz {
     }
 }
 
-#[cfg(all(test, feature = "compression"))]
+#[cfg(test)]
+#[cfg(feature = "compression")]
 mod tests {
     use std::io::Read as _;
 
