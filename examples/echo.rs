@@ -1,4 +1,5 @@
-//! An echo server on the engine: any path, messages up to 16 MiB. Knows nothing of metrics.
+//! An echo server on the engine: any path, messages up to 16 MiB, compressed to those who offer it.
+//! Knows nothing of metrics.
 //!
 //! `cargo run --release --example echo 127.0.0.1:9001`
 
@@ -25,7 +26,11 @@ impl Handler for Echo {
             Message::Text(text) => (Kind::Text, text.as_bytes()),
             Message::Binary(bytes) => (Kind::Binary, bytes),
         };
-        context.reply(handle, Frame::new(kind, |bytes| bytes.extend_from_slice(payload)));
+        let mut frame = Frame::new(kind, |bytes| bytes.extend_from_slice(payload));
+        if context.envelope(handle).is_some_and(|envelope| envelope.deflates(payload.len())) {
+            frame = context.deflated(&frame);
+        }
+        context.reply(handle, frame);
     }
 }
 

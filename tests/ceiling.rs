@@ -21,15 +21,19 @@ use std::time::Duration;
 
 use frames::{BINARY, PING, TEXT, UPGRADE, client_frame};
 use heap::uncounted;
+use tungstenite::protocol::frame::coding::Data;
 use vitald::app::App;
 use vitald::app::access::Access;
 use vitald::app::protocol::{self, MESSAGE_BYTES_MAX, Request as Wish};
 use vitald::app::terms::Terms;
 use vitald::engine::Engine;
 use vitald::engine::clock::Manual;
+#[cfg(feature = "compression")]
+use vitald::engine::compressor::Compressor;
 use vitald::engine::connection::CloseReason;
 use vitald::engine::connection::frame::{ENVELOPES, Frame, Kind, NoFrame};
 use vitald::engine::connection::head::Request;
+use vitald::engine::connection::inflater::Inflater;
 use vitald::engine::connection::websocket::{Received, WebSocket};
 use vitald::engine::handle::{Handle, Slot};
 use vitald::engine::handler::{Answer, Context, Handler, Message};
@@ -225,6 +229,18 @@ fn fragments() -> Vec<u8> {
     [client_frame(BINARY, &first), client_frame(0, &second)].concat()
 }
 
+/// As many compressed bytes as a message may have, in two fragments.
+fn stored() -> Vec<u8> {
+    let length = (MESSAGE_BYTES_MAX - 6) as u16;
+    let mut block = vec![0];
+    block.extend_from_slice(&length.to_le_bytes());
+    block.extend_from_slice(&(!length).to_le_bytes());
+    block.resize(MESSAGE_BYTES_MAX - 1, b'x');
+    block.push(0);
+    let (first, second) = block.split_at(MESSAGE_BYTES_MAX - 26);
+    [client_frame(0x40 | BINARY, first), client_frame(0x80, second)].concat()
+}
+
 /// Some of the longest frame: what receives it doubles, because the one before was shorter.
 fn half_frame() -> Vec<u8> {
     client_frame(0x80, &[b'x'; MESSAGE_BYTES_MAX])[..100].to_vec()
@@ -387,7 +403,9 @@ fn a_websocket_takes_no_more_than_is_counted_for_it() {
     let ceiling = WebSocket::memory_ceiling(MESSAGE_BYTES_MAX) as i64;
     let text = client_frame(TEXT, &[b'x'; MESSAGE_BYTES_MAX - 26]);
     let pinged = [client_frame(0x80 | PING, &[b'p'; 125]), fragments(), half_frame()].concat();
-    let mut most = 0;
+    let (mut most, mut inflater) = (0, Inflater::default());
+    // What it keeps is the engine's.
+    inflater.frame(Data::Text, &mut Vec::new(), MESSAGE_BYTES_MAX).expect("it is empty");
     for input in [
         half_frame(),
         [fragments(), half_frame()].concat(),
@@ -395,20 +413,55 @@ fn a_websocket_takes_no_more_than_is_counted_for_it() {
         pinged,
         // A whole message, then a longer one: the buffer of the first is used again.
         [client_frame(0x82, &[b'x'; MESSAGE_BYTES_MAX / 2]), fragments(), half_frame()].concat(),
+        // A compressed one that is collected, beside the buffer of the one before, and is whole in
+        // the end: its bytes are one block that is not compressed.
+        [client_frame(0x82, &[b'x'; MESSAGE_BYTES_MAX]), stored()].concat(),
     ] {
         let mut control = uncounted(|| Vec::with_capacity(1000));
         let before = heap::restart_peak();
-        let mut websocket = Box::new(WebSocket::new(MESSAGE_BYTES_MAX));
+        let mut websocket = Box::new(WebSocket::new(MESSAGE_BYTES_MAX, true));
         // Byte by byte, as the slowest network could bring it.
         for byte in &input {
             let mut rest = std::slice::from_ref(byte);
-            while !matches!(websocket.read(&mut rest, &mut control), Received::Nothing) {}
+            loop {
+                match websocket.read(&mut rest, &mut control, &mut inflater) {
+                    Received::Nothing => break,
+                    Received::Failed(failure) => panic!("{failure:?}"),
+                    _ => {}
+                }
+            }
         }
         most = most.max(heap::peak_bytes() - before);
         drop(websocket);
         assert_eq!(heap::live_bytes(), before);
         uncounted(|| drop(control));
     }
+    assert!((ceiling * 9 / 10..=ceiling).contains(&most), "{most} of {ceiling}");
+}
+
+#[cfg(feature = "compression")]
+#[test]
+fn what_compresses_and_what_inflates_take_no_more_than_is_counted_for_them() {
+    let (mut input, mut out) = (Vec::with_capacity(100 << 10), Vec::with_capacity(4 << 10));
+    let before = heap::restart_peak();
+    let mut compressor = Compressor::default();
+    assert_eq!(heap::live_bytes(), before, "nothing before the first use");
+    for length in [0, 1 << 10, 100 << 10] {
+        input.resize(length, b'x');
+        assert!(compressor.raw(&input, &mut out) && compressor.gzip(&input, &mut out));
+    }
+    drop(compressor);
+    let most = heap::peak_bytes() - before;
+    let ceiling = Compressor::MEMORY_CEILING as i64;
+    assert!((ceiling * 9 / 10..=ceiling).contains(&most), "{most} of {ceiling}");
+
+    let mut message = Vec::with_capacity(64);
+    let before = heap::restart_peak();
+    let mut inflater = Inflater::default();
+    message.extend_from_slice(b"\xf2\x48\xcd\xc9\xc9\x07\x00");
+    inflater.frame(Data::Text, &mut message, MESSAGE_BYTES_MAX).expect("it says Hello");
+    let most = heap::peak_bytes() - before;
+    let ceiling = Inflater::memory_ceiling(MESSAGE_BYTES_MAX) as i64;
     assert!((ceiling * 9 / 10..=ceiling).contains(&most), "{most} of {ceiling}");
 }
 

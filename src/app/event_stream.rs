@@ -27,7 +27,7 @@ pub fn head() -> Response {
 /// The kind of frame that a message is in an envelope.
 pub fn kind(envelope: Envelope) -> Kind {
     match envelope {
-        Envelope::Message => Kind::Text,
+        Envelope::Message | Envelope::Deflated(_) => Kind::Text,
         Envelope::Event => Kind::Event,
     }
 }
@@ -41,7 +41,7 @@ pub fn wrap(
     write: impl FnOnce(&mut Vec<u8>),
 ) {
     match envelope {
-        Envelope::Message => write(out),
+        Envelope::Message | Envelope::Deflated(_) => write(out),
         Envelope::Event => {
             if let Some(sequence) = sequence {
                 // Writing to memory does not fail.

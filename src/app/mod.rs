@@ -213,16 +213,28 @@ impl App {
         }
     }
 
-    fn hello(&mut self, context: &Context<'_>, envelope: Envelope, with_history: bool) -> Frame {
+    fn hello(
+        &mut self,
+        context: &mut Context<'_>,
+        envelope: Envelope,
+        with_history: bool,
+    ) -> Frame {
         self.refresh(context);
         if !with_history {
-            return self.encode_hello(envelope, None);
+            return deflated(context, envelope, self.encode_hello(envelope, None));
         }
-        let frame = self.cache.hello[envelope as usize].take();
+        let envelope_plain = envelope.of_payload(0);
+        let frame = self.cache.hello[envelope_plain.index()].take();
         let frame =
             frame.unwrap_or_else(|| self.encode_hello(envelope, Some(self.metrics.history())));
         let is_sendable = frame.len() <= context.limits().reply_bytes_max;
-        self.cache.hello[envelope as usize] = is_sendable.then(|| frame.clone());
+        self.cache.hello[envelope_plain.index()] = is_sendable.then(|| frame.clone());
+        if envelope.of_payload(frame.payload().len()) == envelope_plain {
+            return frame;
+        }
+        let kept = &mut self.cache.hello[envelope.index()];
+        let frame = kept.take().unwrap_or_else(|| context.deflated(&frame));
+        *kept = is_sendable.then(|| frame.clone());
         frame
     }
 
@@ -289,7 +301,7 @@ impl Handler for App {
             context.reply(handle, hello);
         }
         let begun = match envelope {
-            Envelope::Message => Ok(Terms::standard()),
+            Envelope::Message | Envelope::Deflated(_) => Ok(Terms::standard()),
             Envelope::Event => self.stream_terms(request.query()),
         };
         let begun = begun.and_then(|terms| self.hub.subscribe(handle, terms).map(|_| ()));
@@ -358,7 +370,17 @@ pub fn broadcast(context: &mut Context<'_>, message: &str) -> Result<usize, NoFr
 
 fn reply(context: &mut Context<'_>, handle: Handle, message: &impl serde::Serialize) -> bool {
     let Some(envelope) = context.envelope(handle) else { return false };
-    context.reply(handle, event_stream::frame(envelope, message))
+    let frame = event_stream::frame(envelope, message);
+    let frame = deflated(context, envelope, frame);
+    context.reply(handle, frame)
+}
+
+/// A frame as it goes in an envelope: compressed where that is better.
+fn deflated(context: &mut Context<'_>, envelope: Envelope, frame: Frame) -> Frame {
+    match envelope.deflates(frame.payload().len()) {
+        true => context.deflated(&frame),
+        false => frame,
+    }
 }
 
 /// JSON that is true of this moment: nobody may keep it.

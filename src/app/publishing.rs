@@ -13,7 +13,7 @@ use super::hub::{Member, Sample};
 use super::protocol::{ErrorCode, ErrorMessage, Refusal};
 use super::{event_stream, reply};
 use crate::engine::clock::Tick;
-use crate::engine::connection::frame::{ENVELOPES, Frame, NoFrame};
+use crate::engine::connection::frame::{ENVELOPES, Envelope, Frame, NoFrame};
 use crate::engine::handler::Context;
 
 /// How long a turn publishes. What is left over is done in the next one.
@@ -94,8 +94,13 @@ impl App {
     fn give(&mut self, context: &mut Context<'_>, member: Member) {
         let Some(envelope) = context.envelope(member.handle) else { return };
         let Publishing { payload, sequence, frames, due, .. } = &mut self.publishing;
-        let frame = frames[envelope as usize].get_or_insert_with(|| {
-            context.encode_due(event_stream::kind(envelope), *due, |out| {
+        let envelope = envelope.of_payload(payload.len());
+        let frame = frames[envelope.index()].get_or_insert_with(|| {
+            let kind = event_stream::kind(envelope);
+            if let Envelope::Deflated(_) = envelope {
+                return context.encode_deflated(kind, Some(*due), payload);
+            }
+            context.encode_due(kind, *due, |out| {
                 event_stream::wrap(envelope, Some(*sequence), out, |out| {
                     out.extend_from_slice(payload);
                 });

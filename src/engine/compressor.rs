@@ -118,9 +118,13 @@ mod miniz {
 
     impl State {
         /// Itself, and what it has boxed: a dictionary with room for a match behind it, two tables
-        /// of 32,768 places, and the counts, codes and sizes of three times 288 symbols.
-        pub(super) const BYTES: usize =
-            size_of::<State>() + (32 * 1024 + 258) + 2 * 2 * 32 * 1024 + 3 * 288 * 5;
+        /// of 32,768 places, the counts, codes and sizes of three times 288 symbols, and what goes
+        /// out, which is 1.3 times the codes.
+        pub(super) const BYTES: usize = size_of::<State>()
+            + (32 * 1024 + 258)
+            + 2 * 2 * 32 * 1024
+            + 3 * 288 * 5
+            + 64 * 1024 * 13 / 10;
 
         pub(super) fn raw(&mut self, input: &[u8], out: &mut Vec<u8>) -> bool {
             let is_done = self.append(input, TDEFLFlush::Sync, out) == TDEFLStatus::Okay

@@ -13,6 +13,7 @@ use super::addresses::Addresses;
 use super::clock::Tick;
 use super::compressor::Compressor;
 use super::connection::frame::{FramePool, NoFrame, PoolBounds};
+use super::connection::inflater::Inflater;
 use super::connection::{Connection, Phase};
 use super::handle::{Handle, Slot};
 use super::inputs::Inputs;
@@ -63,6 +64,7 @@ pub(super) struct Core {
     /// Long bodies of HTTP answers.
     pub(super) long_frames: FramePool,
     pub(super) compressor: Compressor,
+    pub(super) inflater: Inflater,
     pub(super) inputs: Inputs,
     pub(super) tasks: Tasks,
     /// Tasks whose cancelling the handler has not been told of.
@@ -102,6 +104,7 @@ impl Core {
                 frame_bytes_max: limits.long_bytes_max,
             }),
             compressor: Compressor::default(),
+            inflater: Inflater::default(),
             inputs: Inputs::new(limits.inputs_max),
             tasks: Tasks::new(limits.tasks_max),
             cancelled: Vec::with_capacity(limits.tasks_max),

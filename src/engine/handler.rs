@@ -257,10 +257,35 @@ impl<'a> Context<'a> {
         write: impl FnOnce(&mut Vec<u8>),
     ) -> Result<Frame, NoFrame> {
         let result = self.core.frames.encode(kind, due, write);
-        if let Err(cause) = result {
-            self.core.note_no_frame(cause);
-        }
-        result
+        self.noted(result)
+    }
+
+    /// The same, with the lack of a frame noted.
+    fn noted(&mut self, result: Result<Frame, NoFrame>) -> Result<Frame, NoFrame> {
+        result.inspect_err(|cause| self.core.note_no_frame(*cause))
+    }
+
+    /// Encodes a message to share among those who may have it compressed
+    /// ([`Envelope::deflates`]): compressed, unless that would make it longer. `due` is as for
+    /// [`Context::encode_due`].
+    ///
+    /// # Errors
+    /// Those of [`Context::encode`].
+    pub fn encode_deflated(
+        &mut self,
+        kind: Kind,
+        due: Option<Tick>,
+        payload: &[u8],
+    ) -> Result<Frame, NoFrame> {
+        let Core { frames, compressor, .. } = &mut *self.core;
+        let result = frames.encode_deflated(kind, due, payload, compressor);
+        self.noted(result)
+    }
+
+    /// Makes a message's frame over again, compressed, unless that would make it longer: an answer
+    /// to one who may have it so ([`Envelope::deflates`]).
+    pub fn deflated(&mut self, frame: &Frame) -> Frame {
+        frame.deflated(&mut self.core.compressor)
     }
 
     /// Encodes an HTTP body that may be longer than [`Limits::reply_bytes_max`], to be shared.
@@ -369,7 +394,8 @@ impl<'a> Context<'a> {
 
     /// Queues an event for every subscriber, as [`Context::event`] does for one; gives for how many.
     /// `encode` makes its frame for an envelope, by [`Context::encode`]: once for each that somebody
-    /// takes, before anything is queued. `gap` makes the frame for a gap, as there.
+    /// takes, before anything is queued. `gap` makes the frame for a gap, as there. Events are short:
+    /// they go to nobody compressed.
     ///
     /// # Errors
     /// Those of `encode`: nobody is sent anything then.
@@ -381,24 +407,24 @@ impl<'a> Context<'a> {
         let mut frames: [Option<Frame>; ENVELOPES] = Default::default();
         for slot in 0..self.core.limits.slots() {
             let Some((_, envelope)) = self.subscriber(slot) else { continue };
-            if frames[envelope as usize].is_none() {
-                frames[envelope as usize] = Some(encode(self, envelope)?);
+            if frames[envelope.index()].is_none() {
+                frames[envelope.index()] = Some(encode(self, envelope)?);
             }
         }
         let mut count = 0;
         for slot in 0..self.core.limits.slots() {
             let Some((handle, envelope)) = self.subscriber(slot) else { continue };
-            let Some(frame) = &frames[envelope as usize] else { continue };
+            let Some(frame) = &frames[envelope.index()] else { continue };
             let is_sent = self.event(handle, frame.clone(), |missed| gap(envelope, missed));
             count += usize::from(is_sent);
         }
         Ok(count)
     }
 
-    /// Who in a place of the table can be sent something, and its envelope.
+    /// Who in a place of the table can be sent something, and the envelope of what is short.
     fn subscriber(&mut self, slot: usize) -> Option<(Handle, Envelope)> {
         let handle = self.core.connections.get(slot)?.handle;
-        Some((handle, self.envelope(handle)?))
+        Some((handle, self.envelope(handle)?.of_payload(0)))
     }
 
     /// Forgets the state that waits on a channel.

@@ -2,10 +2,12 @@
 //!
 //! Beyond a limit there is a clear refusal, never growth. The limits multiply out to one number,
 //! [`Limits::memory_ceiling`] (in `memory.rs`, which knows the structures); with the handler's part
-//! it is logged at start. Imports only the numbers of the engine's own tasks and of the envelopes.
+//! it is logged at start. Imports only the numbers of the engine's own tasks and of the envelopes, and
+//! whether it can compress.
 
 use std::time::Duration;
 
+use super::compressor::Compressor;
 use super::connection::frame::ENVELOPES;
 use super::tasks::ENGINE_TASKS;
 
@@ -55,6 +57,9 @@ pub struct Limits {
     /// Kinds of state that the handler publishes. Of each kind only the newest waits, as the same
     /// frame for all its readers of one envelope.
     pub classes_max: usize,
+    /// Whether clients may have WebSocket messages compressed, and send theirs so (RFC 7692). A
+    /// program without the feature `compression` agrees to it never.
+    pub deflate: bool,
     /// Bytes of a frame that is shared by its readers, header included.
     pub shared_bytes_max: usize,
     /// Shared frames whose buffers are kept when nobody holds them. Beyond them a burst's are
@@ -114,6 +119,7 @@ impl Default for Limits {
             long_frames_max: 4,
             control_bytes_max: 4 * 1024,
             classes_max: 32,
+            deflate: true,
             shared_bytes_max: 64 * 1024,
             frames_kept_max: 64,
             read_bytes_per_turn: 64 * 1024,
@@ -154,6 +160,11 @@ impl Limits {
     /// still have the one before; and of each there is one for each envelope.
     pub fn frames_max(&self) -> usize {
         self.connections_max + ENVELOPES * (self.classes_max + EVENTS_MAX + 2)
+    }
+
+    /// Whether WebSockets may agree on permessage-deflate.
+    pub fn deflates(&self) -> bool {
+        self.deflate && Compressor::IS_ABLE
     }
 
     /// Entries in the timer wheel: one a connection, one a task.

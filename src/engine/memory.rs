@@ -11,6 +11,7 @@ use super::clock::Clock;
 use super::compressor::Compressor;
 use super::connection::Connection;
 use super::connection::frame::{Frame, OVERHEAD_BYTES};
+use super::connection::inflater::Inflater;
 use super::connection::outbox::Outbox;
 use super::connection::websocket::WebSocket;
 use super::core::TimerKey;
@@ -48,10 +49,15 @@ impl Limits {
             + self.long_bytes_max
             // The frame and the answer that are being made, which grow by doubling.
             + 2 * (self.shared_bytes_max + self.reply_bytes_max)
-            // What compresses.
-            + Compressor::MEMORY_CEILING
+            // What compresses, and what inflates.
+            + Compressor::MEMORY_CEILING + self.inflater_bytes()
             // A drain's list of connections and an ending's list of tasks.
             + self.slots() * size_of::<Slot>() + Tasks::list_bytes(self.tasks_max)
+    }
+
+    /// What inflates the messages of clients, if any may agree to compress theirs.
+    fn inflater_bytes(&self) -> usize {
+        if self.deflates() { Inflater::memory_ceiling(self.message_bytes_max) } else { 0 }
     }
 
     /// The tables and lists that are made at start and never grow.

@@ -130,9 +130,15 @@ impl Show {
         let number = (channel == 0).then_some(sequence);
         let mut frames: [Option<Frame>; ENVELOPES] = Default::default();
         for &Subscriber { handle, envelope, .. } in self.open.iter().filter(|one| !one.is_quiet) {
-            let frame = frames[envelope as usize].get_or_insert_with(|| {
+            let envelope = envelope.of_payload(words.len());
+            let frame = frames[envelope.index()].get_or_insert_with(|| {
                 let write = |out: &mut Vec<u8>| wrap(envelope, number, &words, out);
-                let frame = context.encode_due(kind_of(envelope), due, write);
+                let frame = match envelope {
+                    Envelope::Deflated(_) => {
+                        context.encode_deflated(Kind::Text, Some(due), words.as_bytes())
+                    }
+                    _ => context.encode_due(kind_of(envelope), due, write),
+                };
                 frame.expect("there is room for what waits and what is begun")
             });
             context.publish(handle, channel, frame.clone());
@@ -159,7 +165,8 @@ impl Show {
             let mut frames: [Option<Frame>; ENVELOPES] = Default::default();
             for &Subscriber { handle, envelope, .. } in self.open.iter().filter(|one| !one.is_quiet)
             {
-                let frame = frames[envelope as usize]
+                let envelope = envelope.of_payload(0);
+                let frame = frames[envelope.index()]
                     .get_or_insert_with(|| encode(context, envelope, &words));
                 context.event(handle, frame.clone(), |missed| {
                     said(envelope, &format!(r#"{{"type":"gap","n":{missed}}}"#))
@@ -313,7 +320,7 @@ const FAREWELL: &str = r#"{"type":"farewell"}"#;
 
 fn kind_of(envelope: Envelope) -> Kind {
     match envelope {
-        Envelope::Message => Kind::Text,
+        Envelope::Message | Envelope::Deflated(_) => Kind::Text,
         Envelope::Event => Kind::Event,
     }
 }
@@ -321,7 +328,7 @@ fn kind_of(envelope: Envelope) -> Kind {
 fn wrap(envelope: Envelope, number: Option<u64>, words: &str, out: &mut Vec<u8>) {
     let id = number.map_or(String::new(), |number| format!("id: {number}\n"));
     match envelope {
-        Envelope::Message => out.extend_from_slice(words.as_bytes()),
+        Envelope::Message | Envelope::Deflated(_) => out.extend_from_slice(words.as_bytes()),
         Envelope::Event => out.extend_from_slice(format!("{id}data: {words}\n\n").as_bytes()),
     }
 }

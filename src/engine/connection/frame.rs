@@ -11,7 +11,9 @@ use std::sync::Arc;
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Data, OpCode};
 
+use super::extension::Window;
 use crate::engine::clock::Tick;
+use crate::engine::compressor::Compressor;
 use crate::engine::stats::PoolStatistics;
 
 /// Room before the payload for the longest header of an unmasked frame: 2 bytes and a 64-bit length
@@ -37,12 +39,50 @@ pub enum Kind {
 pub enum Envelope {
     /// A WebSocket message: a frame of [`Kind::Text`] or [`Kind::Binary`].
     Message,
+    /// A WebSocket message that may be compressed (RFC 7692), where [`Envelope::deflates`] says so:
+    /// a frame of [`Context::encode_deflated`](crate::engine::handler::Context::encode_deflated).
+    /// Any frame that goes in [`Envelope::Message`] will do as well.
+    Deflated(Window),
     /// An event of an event stream: a frame of [`Kind::Event`].
     Event,
 }
 
 /// How many envelopes there are.
-pub const ENVELOPES: usize = Envelope::Event as usize + 1;
+pub const ENVELOPES: usize = 3;
+
+impl Envelope {
+    /// Its place among the envelopes, whatever the window: below [`ENVELOPES`].
+    pub fn index(self) -> usize {
+        match self {
+            Envelope::Message => 0,
+            Envelope::Deflated(_) => 1,
+            Envelope::Event => 2,
+        }
+    }
+
+    /// The envelope in which a payload of so many bytes goes: not compressed if that is not better.
+    pub fn of_payload(self, payload_bytes: usize) -> Envelope {
+        match self {
+            Envelope::Deflated(_) if !self.deflates(payload_bytes) => Envelope::Message,
+            envelope => envelope,
+        }
+    }
+
+    /// Whether a payload of so many bytes is better sent compressed. The frame is the same for all
+    /// of whom this is true.
+    pub fn deflates(self, payload_bytes: usize) -> bool {
+        match self {
+            Envelope::Deflated(window) => {
+                payload_bytes >= DEFLATED_BYTES_MIN && window.holds(payload_bytes)
+            }
+            Envelope::Message | Envelope::Event => false,
+        }
+    }
+}
+
+/// Payloads with fewer bytes are not worth compressing: 128 bytes of JSON become some 100, which
+/// still takes a packet of its own; a third of a full segment of TCP may become a sixth.
+const DEFLATED_BYTES_MIN: usize = 128;
 
 /// Whole, immutable, shared bytes on their way to one or many connections.
 #[derive(Clone, Debug)]
@@ -55,6 +95,8 @@ struct Buffer {
     start: usize,
     /// What it is.
     kind: Kind,
+    /// Whether its payload is compressed.
+    is_deflated: bool,
     /// Whether a pool knows of it.
     is_pooled: bool,
     /// When what it says was due, if that is to be measured.
@@ -70,7 +112,23 @@ impl Frame {
     /// A frame of its own, outside any pool: for answers to one client. `write` appends the
     /// payload.
     pub fn new(kind: Kind, write: impl FnOnce(&mut Vec<u8>)) -> Frame {
-        let mut buffer = Buffer { bytes: Vec::new(), start: 0, kind, is_pooled: false, due: None };
+        Frame::from_writer(kind, |bytes| {
+            write(bytes);
+            false
+        })
+    }
+
+    /// The same message in a frame of its own, compressed if that makes it shorter.
+    pub(crate) fn deflated(&self, compressor: &mut Compressor) -> Frame {
+        if self.0.is_deflated {
+            return self.clone();
+        }
+        let kind = self.kind();
+        Frame::from_writer(kind, |bytes| deflate(kind, self.payload(), bytes, compressor))
+    }
+
+    fn from_writer(kind: Kind, write: impl FnOnce(&mut Vec<u8>) -> bool) -> Frame {
+        let mut buffer = Buffer::new(false);
         buffer.encode(kind, write);
         buffer.bytes.shrink_to_fit();
         Frame(Arc::new(buffer))
@@ -79,6 +137,16 @@ impl Frame {
     /// The frame as it goes to the wire.
     pub fn as_slice(&self) -> &[u8] {
         &self.0.bytes[self.0.start..]
+    }
+
+    /// What it carries, as it goes to the wire: without a header.
+    pub fn payload(&self) -> &[u8] {
+        &self.0.bytes[HEADROOM..]
+    }
+
+    /// What it is.
+    pub fn kind(&self) -> Kind {
+        self.0.kind
     }
 
     /// Bytes on the wire, header included.
@@ -122,12 +190,36 @@ impl Frame {
     }
 }
 
+/// Appends a message compressed, if that makes it shorter, else as it is. Says which.
+fn deflate(kind: Kind, payload: &[u8], bytes: &mut Vec<u8>, compressor: &mut Compressor) -> bool {
+    let begin = bytes.len();
+    let is_message = matches!(kind, Kind::Text | Kind::Binary);
+    if is_message && compressor.raw(payload, bytes) && bytes.len() - begin < payload.len() {
+        return true;
+    }
+    bytes.truncate(begin);
+    bytes.extend_from_slice(payload);
+    false
+}
+
 impl Buffer {
-    fn encode(&mut self, kind: Kind, write: impl FnOnce(&mut Vec<u8>)) {
+    fn new(is_pooled: bool) -> Buffer {
+        Buffer {
+            bytes: Vec::new(),
+            start: 0,
+            kind: Kind::Plain,
+            is_deflated: false,
+            is_pooled,
+            due: None,
+        }
+    }
+
+    /// `write` appends the payload, and says whether it is compressed.
+    fn encode(&mut self, kind: Kind, write: impl FnOnce(&mut Vec<u8>) -> bool) {
         self.kind = kind;
         self.bytes.clear();
         self.bytes.resize(HEADROOM, 0);
-        write(&mut self.bytes);
+        self.is_deflated = write(&mut self.bytes);
         let opcode = match kind {
             Kind::Text => OpCode::Data(Data::Text),
             Kind::Binary => OpCode::Data(Data::Binary),
@@ -136,7 +228,8 @@ impl Buffer {
                 return;
             }
         };
-        let header = FrameHeader { opcode, ..FrameHeader::default() };
+        // RSV1 says that the message is compressed (RFC 7692, section 6).
+        let header = FrameHeader { opcode, rsv1: self.is_deflated, ..FrameHeader::default() };
         let length = (self.bytes.len() - HEADROOM) as u64;
         self.start = HEADROOM - header.len(length);
         let mut room = &mut self.bytes[self.start..HEADROOM];
@@ -201,6 +294,32 @@ impl FramePool {
         due: Option<Tick>,
         write: impl FnOnce(&mut Vec<u8>),
     ) -> Result<Frame, NoFrame> {
+        self.encode_by(kind, due, |bytes| {
+            write(bytes);
+            false
+        })
+    }
+
+    /// The same of a message, compressed if that makes it shorter.
+    ///
+    /// # Errors
+    /// Those of [`FramePool::encode`].
+    pub(crate) fn encode_deflated(
+        &mut self,
+        kind: Kind,
+        due: Option<Tick>,
+        payload: &[u8],
+        compressor: &mut Compressor,
+    ) -> Result<Frame, NoFrame> {
+        self.encode_by(kind, due, |bytes| deflate(kind, payload, bytes, compressor))
+    }
+
+    fn encode_by(
+        &mut self,
+        kind: Kind,
+        due: Option<Tick>,
+        write: impl FnOnce(&mut Vec<u8>) -> bool,
+    ) -> Result<Frame, NoFrame> {
         let index = self.free_index().ok_or(NoFrame::Full)?;
         let frame = &mut self.frames[index];
         let buffer = Arc::get_mut(&mut frame.0).expect("the pool alone holds a free frame");
@@ -232,9 +351,7 @@ impl FramePool {
         if count == self.bounds.frames_max {
             return None;
         }
-        let buffer =
-            Buffer { bytes: Vec::new(), start: 0, kind: Kind::Plain, is_pooled: true, due: None };
-        self.frames.push(Frame(Arc::new(buffer)));
+        self.frames.push(Frame(Arc::new(Buffer::new(true))));
         self.high = self.high.max(count + 1);
         Some(count)
     }

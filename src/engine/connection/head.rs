@@ -11,6 +11,7 @@ use std::ops::Range;
 use std::str;
 
 pub use self::negotiation::weight;
+use super::extension::{self, Agreement, Malformed};
 
 /// Header fields of one request. Browsers send about twenty.
 const HEADERS_MAX: usize = 64;
@@ -217,6 +218,16 @@ impl<'a> Request<'a> {
             (Some(key), 1) => Ok(key),
             _ => Err(refuse(400, "Sec-WebSocket-Key must be 16 bytes in base64, once")),
         }
+    }
+
+    /// The extension of a WebSocket that can be agreed on, if one is offered that we have.
+    ///
+    /// # Errors
+    /// The refusal when what is offered is no list of extensions (RFC 6455, section 9.1).
+    pub(crate) fn extension(&self) -> Result<Option<Agreement>, HeadError> {
+        let offers = self.values("sec-websocket-extensions");
+        extension::agree(offers)
+            .map_err(|Malformed| refuse(400, "Sec-WebSocket-Extensions is malformed"))
     }
 
     /// What RFC 9112 asks beyond the grammar.

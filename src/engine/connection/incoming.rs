@@ -5,10 +5,11 @@
 //! first byte that no text can have there. It deals out the input one frame at a time, so all that
 //! tungstenite makes of earlier frames comes first; a frame that tungstenite will refuse for
 //! another reason is left to it. Of the input it keeps what has come of a header, and no payload.
-//! An extension that changes payloads, such as permessage-deflate, has its place here, between
-//! frames as they come and frames as tungstenite is to see them. Imports tungstenite's header
-//! alone.
+//! The frames of a compressed message are held back instead: tungstenite, which does not know of
+//! permessage-deflate, sees the message inflated, as one frame. Imports tungstenite's header and
+//! the inflater.
 
+mod deflated;
 #[cfg(test)]
 mod tests;
 mod utf8;
@@ -18,7 +19,9 @@ use std::io::Cursor;
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Data, OpCode};
 
+use self::deflated::Deflated;
 use self::utf8::Utf8;
+use super::inflater::Inflater;
 
 /// Bytes of the longest header: a 64-bit length and a mask (RFC 6455, section 5.2).
 const HEADER_BYTES_MAX: usize = 14;
@@ -35,11 +38,22 @@ pub struct Incoming {
     utf8: Utf8,
     /// Bytes that its frames have, as their headers say.
     message_bytes: u64,
+    /// Of a connection that agreed on permessage-deflate.
+    deflated: Option<Box<Deflated>>,
 }
 
-/// Text that is not UTF-8.
-#[derive(Debug)]
-pub struct NotUtf8;
+/// Why a frame is refused before tungstenite has seen it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// It is of a compressed message, and the protocol does not allow it.
+    Protocol,
+    /// Its text is not UTF-8.
+    NotUtf8,
+    /// The compressed message that it ends cannot be inflated.
+    Corrupt,
+    /// The message has too many bytes, compressed or inflated.
+    TooBig,
+}
 
 /// What the next byte belongs to.
 #[derive(Debug)]
@@ -49,6 +63,8 @@ enum Place {
     /// A payload, of which so many bytes are still to come. If it is text to be checked, with its
     /// mask, turned so that its first byte is the next one's.
     Payload { rest: u64, mask: Option<[u8; 4]> },
+    /// The same of a frame that is held back, and whether it is its message's last.
+    HeldBack { rest: u64, mask: [u8; 4], is_final: bool },
     /// Nothing: the header before it is one that fails the connection.
     Lost,
 }
@@ -60,22 +76,59 @@ impl Default for Place {
 }
 
 impl Incoming {
-    /// Takes from `input` what it has of one frame. A message may have `message_bytes_max` bytes.
-    pub fn next<'a>(
+    /// The state after a handshake, which agreed on permessage-deflate or did not.
+    pub fn new(deflates: bool) -> Incoming {
+        let deflated = deflates.then(Box::default);
+        Incoming { deflated, ..Incoming::default() }
+    }
+
+    /// Bytes of heap that it takes at most beside itself: a compressed message, in a buffer that
+    /// grows by doubling.
+    pub const fn memory_ceiling(message_bytes_max: usize) -> usize {
+        size_of::<Deflated>() + 2 * (message_bytes_max + Inflater::TAIL_BYTES)
+    }
+
+    /// Takes from `input` what it has of one frame, and gives what tungstenite is to see of it. A
+    /// message may have `message_bytes_max` bytes.
+    pub fn next<'b, 'a: 'b>(
         &mut self,
         input: &mut &'a [u8],
         message_bytes_max: usize,
-    ) -> Result<&'a [u8], NotUtf8> {
-        let header = self.take_header(input, message_bytes_max);
-        let payload = self.take_payload(&input[header..])?;
+        inflater: &'b mut Inflater,
+    ) -> Result<&'b [u8], Refused> {
+        let holds_back = self.holds_back(input);
+        let header = self.take_header(input, message_bytes_max, holds_back)?;
+        let (payload, ends) = self.take_payload(&input[header..])?;
         let (piece, rest) = input.split_at(header + payload);
         *input = rest;
-        Ok(piece)
+        match &mut self.deflated {
+            Some(deflated) if ends => deflated.finish(inflater, message_bytes_max),
+            _ if holds_back => Ok(&[]),
+            _ => Ok(piece),
+        }
+    }
+
+    /// Whether the frame at hand, or the one that `input` begins, is held back. Its first byte says
+    /// so: what has come of a header is passed on before the rest of it is there.
+    fn holds_back(&self, input: &[u8]) -> bool {
+        let Some(deflated) = &self.deflated else { return false };
+        let first = match &self.place {
+            Place::Header { length: 0, .. } => input.first().copied(),
+            Place::Header { begun, .. } => Some(begun[0]),
+            Place::HeldBack { .. } => return true,
+            Place::Payload { .. } | Place::Lost => None,
+        };
+        first.is_some_and(|first| deflated.claims(first, self.is_fragmented))
     }
 
     /// Says how many of `bytes` belong to a header.
-    fn take_header(&mut self, bytes: &[u8], message_bytes_max: usize) -> usize {
-        let Place::Header { begun, length } = &mut self.place else { return 0 };
+    fn take_header(
+        &mut self,
+        bytes: &[u8],
+        message_bytes_max: usize,
+        holds_back: bool,
+    ) -> Result<usize, Refused> {
+        let Place::Header { begun, length } = &mut self.place else { return Ok(0) };
         let held = usize::from(*length);
         let end = HEADER_BYTES_MAX.min(held + bytes.len());
         begun[held..end].copy_from_slice(&bytes[..end - held]);
@@ -83,17 +136,25 @@ impl Incoming {
         match FrameHeader::parse(&mut cursor) {
             Ok(Some((header, rest))) => {
                 let header_bytes = cursor.position() as usize;
-                let mask = self.begin_frame(&header, rest, message_bytes_max);
-                self.place = Place::Payload { rest, mask };
-                header_bytes - held
+                self.place = match &mut self.deflated {
+                    Some(deflated) if holds_back => {
+                        let mask = deflated.begin(&header, rest, message_bytes_max)?;
+                        Place::HeldBack { rest, mask, is_final: header.is_final }
+                    }
+                    _ => {
+                        let mask = self.begin_frame(&header, rest, message_bytes_max);
+                        Place::Payload { rest, mask }
+                    }
+                };
+                Ok(header_bytes - held)
             }
             Ok(None) => {
                 *length = end as u8;
-                bytes.len()
+                Ok(bytes.len())
             }
             Err(_) => {
                 self.place = Place::Lost;
-                bytes.len()
+                Ok(bytes.len())
             }
         }
     }
@@ -125,18 +186,32 @@ impl Incoming {
         header.mask.filter(|_| self.is_text && !is_refused)
     }
 
-    /// Says how many of `bytes` belong to the frame at hand.
-    fn take_payload(&mut self, bytes: &[u8]) -> Result<usize, NotUtf8> {
-        let Place::Payload { rest, mask } = &mut self.place else { return Ok(bytes.len()) };
+    /// Says how many of `bytes` belong to the frame at hand, and whether with them a message is
+    /// whole that was held back.
+    fn take_payload(&mut self, bytes: &[u8]) -> Result<(usize, bool), Refused> {
+        let (rest, ends) = match &mut self.place {
+            Place::Payload { rest, .. } => (rest, false),
+            Place::HeldBack { rest, is_final, .. } => (rest, *is_final),
+            Place::Header { .. } | Place::Lost => return Ok((bytes.len(), false)),
+        };
         let length = usize::try_from(*rest).map_or(bytes.len(), |rest| rest.min(bytes.len()));
-        if let Some(mask) = mask {
-            self.utf8.take(&bytes[..length], *mask)?;
-            mask.rotate_left(length % 4);
-        }
         *rest -= length as u64;
-        if *rest == 0 {
+        let is_over = *rest == 0;
+        let bytes = &bytes[..length];
+        match (&mut self.place, &mut self.deflated) {
+            (Place::Payload { mask: Some(mask), .. }, _) => {
+                self.utf8.take(bytes, *mask)?;
+                mask.rotate_left(length % 4);
+            }
+            (Place::HeldBack { mask, .. }, Some(deflated)) => {
+                deflated.take(bytes, *mask);
+                mask.rotate_left(length % 4);
+            }
+            _ => {}
+        }
+        if is_over {
             self.place = Place::default();
         }
-        Ok(length)
+        Ok((length, is_over && ends))
     }
 }

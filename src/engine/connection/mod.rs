@@ -19,15 +19,18 @@
 //! because closing a socket with unread input sends RST, which can destroy the last answer on its
 //! way.
 
+pub mod extension;
 pub mod frame;
 pub mod head;
 mod incoming;
+pub mod inflater;
 pub mod outbox;
 mod phase;
 pub mod response;
 mod traffic;
 pub mod websocket;
 
+use self::extension::Window;
 use self::frame::Envelope;
 use self::outbox::Outbox;
 pub use self::phase::{CloseReason, Phase, State};
@@ -83,6 +86,8 @@ pub struct Connection {
     pub(crate) input_due: bool,
     /// From Open to the end.
     pub(crate) websocket: Option<Box<WebSocket>>,
+    /// Of a WebSocket that agreed on permessage-deflate: how far back its client can look.
+    pub(crate) deflates: Option<Window>,
     /// The connection's one entry in the wheel, and the instant it stands for. The entry may be
     /// early: the deadline moves without it and is looked at when it fires.
     pub(crate) timer: Option<(TimerId, Tick)>,
@@ -174,6 +179,7 @@ impl Connection {
             input: None,
             input_due: false,
             websocket: None,
+            deflates: None,
             timer: None,
             readable: false,
             writable: true,
@@ -263,7 +269,7 @@ impl Connection {
     pub(crate) fn envelope(&self) -> Envelope {
         match self.phase {
             Phase::Streaming => Envelope::Event,
-            _ => Envelope::Message,
+            _ => self.deflates.map_or(Envelope::Message, Envelope::Deflated),
         }
     }
 

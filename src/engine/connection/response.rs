@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::time::SystemTime;
 
+use super::extension::Agreement;
 use super::frame::{Frame, Kind};
 
 /// An answer to a request.
@@ -131,13 +132,21 @@ impl Response {
 }
 
 /// Writes the answer that turns the connection into a WebSocket (RFC 6455, section 4.2.2).
-pub(crate) fn write_switching(out: &mut Vec<u8>, key: &str, protocol: Option<&str>) {
+pub(crate) fn write_switching(
+    out: &mut Vec<u8>,
+    key: &str,
+    protocol: Option<&str>,
+    extension: Option<Agreement>,
+) {
     let accept = tungstenite::handshake::derive_accept_key(key.as_bytes());
     write_status_line(out, 101);
     let _ = write!(out, "Upgrade: websocket\r\nConnection: Upgrade\r\n");
     let _ = write!(out, "Sec-WebSocket-Accept: {accept}\r\n");
     if let Some(protocol) = protocol {
         let _ = write!(out, "Sec-WebSocket-Protocol: {protocol}\r\n");
+    }
+    if let Some(extension) = extension {
+        let _ = write!(out, "Sec-WebSocket-Extensions: {extension}\r\n");
     }
     out.extend_from_slice(b"\r\n");
 }
@@ -228,9 +237,10 @@ mod tests {
     #[test]
     fn the_accept_key_is_that_of_rfc_6455_section_1_3() {
         let mut out = Vec::new();
-        write_switching(&mut out, "dGhlIHNhbXBsZSBub25jZQ==", Some("vitald.v1"));
+        write_switching(&mut out, "dGhlIHNhbXBsZSBub25jZQ==", Some("vitald.v1"), None);
         let head = String::from_utf8(out).unwrap();
         assert!(head.contains("Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"));
         assert!(head.contains("Sec-WebSocket-Protocol: vitald.v1\r\n"));
+        assert!(!head.contains("Sec-WebSocket-Extensions"), "none was offered");
     }
 }

@@ -4,8 +4,9 @@
 //! the bytes at hand and whose `Write` appends to the outbox's control lane, all or nothing; so the
 //! library does the protocol (framing, masking, fragmentation, UTF-8, control rules, the close
 //! handshake of RFC 6455) and never meets the network. Input comes to it a frame at a time through
-//! `Incoming`, which sees a text go wrong before its frame is whole. Data frames are not sent
-//! through the library: it would copy each into a buffer that it keeps. This leans on behaviour
+//! `Incoming`, which sees a text go wrong before its frame is whole and has compressed messages
+//! inflated. Data frames are not sent through the library: it would copy each into a buffer that it
+//! keeps. This leans on behaviour
 //! that tungstenite does not promise, so its version is pinned and the tests below hold it.
 
 use std::io::{self, Read, Write};
@@ -15,7 +16,8 @@ use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext};
 use tungstenite::{Bytes, Message, Utf8Bytes};
 
-use super::incoming::{Incoming, NotUtf8};
+use super::incoming::{Incoming, Refused};
+use super::inflater::Inflater;
 
 /// One connection's WebSocket state.
 #[derive(Debug)]
@@ -49,6 +51,9 @@ pub enum Failure {
     Protocol,
     /// 1007: text that is not UTF-8.
     Utf8,
+    /// 1007: a compressed message that cannot be inflated. RFC 7692 names no code; by RFC 6455 this
+    /// one is for data that is not what its message says it is, and 1002 for the framing.
+    Corrupt,
     /// 1009: a message over the limit.
     TooBig,
 }
@@ -58,7 +63,7 @@ impl Failure {
     pub fn code(self) -> u16 {
         match self {
             Failure::Protocol => 1002,
-            Failure::Utf8 => 1007,
+            Failure::Utf8 | Failure::Corrupt => 1007,
             Failure::TooBig => 1009,
         }
     }
@@ -75,15 +80,27 @@ impl Failure {
         match self {
             Failure::Protocol => "protocol error",
             Failure::Utf8 => "text is not UTF-8",
+            Failure::Corrupt => "message cannot be inflated",
             Failure::TooBig => "message too big",
+        }
+    }
+}
+
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Failure {
+        match refused {
+            Refused::Protocol => Failure::Protocol,
+            Refused::NotUtf8 => Failure::Utf8,
+            Refused::Corrupt => Failure::Corrupt,
+            Refused::TooBig => Failure::TooBig,
         }
     }
 }
 
 impl WebSocket {
     /// The state after the handshake. A message, and each frame of it, may have `message_bytes_max`
-    /// bytes.
-    pub fn new(message_bytes_max: usize) -> WebSocket {
+    /// bytes. `deflates` says that permessage-deflate was agreed on.
+    pub fn new(message_bytes_max: usize, deflates: bool) -> WebSocket {
         // No eager buffers: the source is a slice in memory, so reading it in small pieces costs a
         // copy each and no system call. An idle connection then holds no heap but this struct. The
         // declared length of a frame is reserved as soon as its header is there, hence the limits.
@@ -95,14 +112,16 @@ impl WebSocket {
             .max_message_size(Some(message_bytes_max))
             .accept_unmasked_frames(false);
         let context = WebSocketContext::new(Role::Server, Some(config));
-        WebSocket { incoming: Incoming::default(), context }
+        WebSocket { incoming: Incoming::new(deflates), context }
     }
 
     /// Bytes of heap that one state takes at most: itself; the frame that is being received and the
     /// fragments of a message before it, both in buffers that grow by doubling, the first with up
-    /// to a header before and behind it; and control frames on their way out.
+    /// to a header before and behind it; and control frames on their way out. A message that is
+    /// compressed is collected instead of fragments, never beside them.
     pub fn memory_ceiling(message_bytes_max: usize) -> usize {
-        size_of::<WebSocket>() + 2 * (message_bytes_max + 32) + 2 * message_bytes_max + 512
+        let collected = (2 * message_bytes_max).max(Incoming::memory_ceiling(message_bytes_max));
+        size_of::<WebSocket>() + 2 * (message_bytes_max + 32) + collected + 512
     }
 
     /// Whether frames may still be sent: no close frame has gone either way.
@@ -113,12 +132,17 @@ impl WebSocket {
     /// Takes in bytes from `input` until something has come of them, and puts what the protocol
     /// answers by itself into `control`. Call until [`Received::Nothing`], which means that `input`
     /// is empty.
-    pub fn read(&mut self, input: &mut &[u8], control: &mut Vec<u8>) -> Received {
+    pub fn read(
+        &mut self,
+        input: &mut &[u8],
+        control: &mut Vec<u8>,
+        inflater: &mut Inflater,
+    ) -> Received {
         let message_bytes_max = self.context.get_config().max_message_size.unwrap_or(usize::MAX);
         loop {
-            let mut frame = match self.incoming.next(input, message_bytes_max) {
+            let mut frame = match self.incoming.next(input, message_bytes_max, inflater) {
                 Ok(frame) => frame,
-                Err(NotUtf8) => return self.fail(Failure::Utf8, control),
+                Err(refused) => return self.fail(refused.into(), control),
             };
             let received = self.read_frame(&mut frame, control);
             if input.is_empty() || !matches!(received, Received::Nothing) {
@@ -212,6 +236,9 @@ impl Write for Adaptor<'_, '_> {
 /// A ping without payload, as it goes to the wire.
 pub const PING: [u8; 2] = [0x89, 0x00];
 
+#[cfg(all(test, feature = "compression"))]
+mod deflated_tests;
+
 #[cfg(test)]
 mod tests {
     use proptest::collection::vec;
@@ -221,7 +248,7 @@ mod tests {
     use super::*;
 
     /// A masked client frame with the mask 1, 2, 3, 4.
-    fn client(first: u8, payload: &[u8]) -> Vec<u8> {
+    pub fn client(first: u8, payload: &[u8]) -> Vec<u8> {
         masked(first, payload, [1, 2, 3, 4])
     }
 
@@ -241,11 +268,23 @@ mod tests {
 
     /// Reads all of `input` and gives what was received, in words, and the control lane.
     fn read(socket: &mut WebSocket, input: &[u8]) -> (Vec<String>, Vec<u8>) {
-        read_by(WebSocket::read, socket, input)
+        read_with(&mut Inflater::default(), socket, input)
+    }
+
+    /// The same, with this inflater.
+    pub fn read_with(
+        inflater: &mut Inflater,
+        socket: &mut WebSocket,
+        input: &[u8],
+    ) -> (Vec<String>, Vec<u8>) {
+        let read = |socket: &mut WebSocket, input: &mut &[u8], control: &mut Vec<u8>| {
+            socket.read(input, control, inflater)
+        };
+        read_by(read, socket, input)
     }
 
     fn read_by(
-        read: fn(&mut WebSocket, &mut &[u8], &mut Vec<u8>) -> Received,
+        mut read: impl FnMut(&mut WebSocket, &mut &[u8], &mut Vec<u8>) -> Received,
         socket: &mut WebSocket,
         mut input: &[u8],
     ) -> (Vec<String>, Vec<u8>) {
@@ -271,7 +310,7 @@ mod tests {
 
     #[test]
     fn a_message_may_come_in_any_pieces() {
-        let mut socket = WebSocket::new(4096);
+        let mut socket = WebSocket::new(4096, false);
         let frame = client(0x81, b"hello");
         for byte in &frame[..frame.len() - 1] {
             assert!(read(&mut socket, std::slice::from_ref(byte)).0.is_empty());
@@ -283,7 +322,7 @@ mod tests {
 
     #[test]
     fn each_ping_of_a_batch_gets_its_pong_in_order() {
-        let mut socket = WebSocket::new(4096);
+        let mut socket = WebSocket::new(4096, false);
         let input = [client(0x89, b"a"), client(0x89, b"b"), client(0x81, b"x")].concat();
         let (seen, control) = read(&mut socket, &input);
         assert_eq!(seen, ["control", "control", "text x"]);
@@ -292,20 +331,20 @@ mod tests {
 
     #[test]
     fn nothing_follows_our_close_frame_not_even_a_pong() {
-        let mut socket = WebSocket::new(4096);
+        let mut socket = WebSocket::new(4096, false);
         let (mut input, mut control) = (client(0x89, b"p"), Vec::new());
         input.extend_from_slice(&client(0x89, b"q"));
-        let mut rest = &input[..];
-        assert!(matches!(socket.read(&mut rest, &mut control), Received::Control));
+        let (mut rest, mut inflater) = (&input[..], Inflater::default());
+        assert!(matches!(socket.read(&mut rest, &mut control, &mut inflater), Received::Control));
         socket.close(1001, "going away", &mut control);
         assert!(!socket.can_send());
-        assert!(matches!(socket.read(&mut rest, &mut control), Received::Control));
+        assert!(matches!(socket.read(&mut rest, &mut control, &mut inflater), Received::Control));
         assert_eq!(control, b"\x8a\x01p\x88\x0c\x03\xe9going away");
     }
 
     #[test]
     fn the_peers_close_frame_is_answered_with_its_code() {
-        let mut socket = WebSocket::new(4096);
+        let mut socket = WebSocket::new(4096, false);
         let (seen, control) = read(&mut socket, &client(0x88, &[0x03, 0xe8]));
         assert_eq!(seen, ["closed Some(1000)"]);
         assert_eq!(control, b"\x88\x02\x03\xe8");
@@ -313,7 +352,7 @@ mod tests {
 
     #[test]
     fn the_answer_to_our_close_frame_ends_the_handshake() {
-        let mut socket = WebSocket::new(4096);
+        let mut socket = WebSocket::new(4096, false);
         let mut control = Vec::new();
         socket.close(1000, "", &mut control);
         let (seen, more) = read(&mut socket, &client(0x88, &[0x03, 0xe8]));
@@ -335,7 +374,7 @@ mod tests {
             (client(0x88, b"\x03\xe8\xff"), "failed 1007"),
             (client(0x81, &[b'x'; 4097]), "failed 1009"),
         ] {
-            let mut socket = WebSocket::new(4096);
+            let mut socket = WebSocket::new(4096, false);
             let (seen, control) = read(&mut socket, &input);
             assert_eq!(seen, [failure], "{input:x?}");
             assert_eq!(control[0], 0x88, "{input:x?}");
@@ -344,10 +383,10 @@ mod tests {
 
     #[test]
     fn fragments_count_together_against_the_limit() {
-        let mut socket = WebSocket::new(4096);
+        let mut socket = WebSocket::new(4096, false);
         let input = [client(0x01, &[b'x'; 4000]), client(0x80, &[b'x'; 100])].concat();
         assert_eq!(read(&mut socket, &input).0, ["failed 1009"]);
-        let mut socket = WebSocket::new(4096);
+        let mut socket = WebSocket::new(4096, false);
         let input = [client(0x01, &[b'x'; 4000]), client(0x80, &[b'x'; 96])].concat();
         assert_eq!(read(&mut socket, &input).0.len(), 1);
     }
@@ -357,7 +396,7 @@ mod tests {
         // F4 90 is beyond the last code point, U+10FFFF.
         let input = client(0x81, b"\xce\xba\xf4\x90\x80\x80edited");
         let good = 6 + 3;
-        let mut socket = WebSocket::new(4096);
+        let mut socket = WebSocket::new(4096, false);
         assert!(read(&mut socket, &input[..good]).0.is_empty());
         let (seen, control) = read(&mut socket, &input[good..=good]);
         assert_eq!(seen, ["failed 1007"]);
@@ -366,7 +405,7 @@ mod tests {
 
     #[test]
     fn a_code_point_may_be_cut_by_pieces_and_by_frames() {
-        let (mut socket, mut seen) = (WebSocket::new(4096), Vec::new());
+        let (mut socket, mut seen) = (WebSocket::new(4096, false), Vec::new());
         let input = [
             client(0x01, b"\xf0"),
             client(0x00, b"\x9f\x98"),
@@ -395,7 +434,7 @@ mod tests {
             (beyond, "failed 1009"),
             (client(0x81, &[0xff; 65]), "failed 1009"),
         ] {
-            assert_eq!(read(&mut WebSocket::new(64), &input).0, [failure], "{input:x?}");
+            assert_eq!(read(&mut WebSocket::new(64, false), &input).0, [failure], "{input:x?}");
         }
     }
 
@@ -431,7 +470,7 @@ mod tests {
             piece_bytes in vec(1usize..40, 1..9),
             is_closing in any::<bool>(),
         ) {
-            let (mut alone, mut socket) = (WebSocket::new(64), WebSocket::new(64));
+            let (mut alone, mut socket) = (WebSocket::new(64, false), WebSocket::new(64, false));
             if is_closing {
                 alone.close(1001, "", &mut Vec::new());
                 socket.close(1001, "", &mut Vec::new());

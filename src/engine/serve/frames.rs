@@ -34,7 +34,7 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
                 taken = Taken::Some;
                 break;
             }
-            let received = websocket.read(rest, &mut control);
+            let received = websocket.read(rest, &mut control, &mut self.core.inflater);
             if matches!(received, Received::Nothing) {
                 break;
             }

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use super::{Budget, Taken};
 use crate::engine::Engine;
 use crate::engine::clock::Clock;
+use crate::engine::connection::extension::Agreement;
 use crate::engine::connection::head::{self, Fields, Head, HeadError, Request};
 use crate::engine::connection::response::{self, Response};
 use crate::engine::connection::websocket::WebSocket;
@@ -74,11 +75,21 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
                 connection.enter(Phase::Reply, now);
             }
             Answer::Stream(response) => self.stream(slot, request, response),
-            Answer::Upgrade { protocol } => match request.websocket_key() {
-                Ok(key) => self.upgrade(slot, request, key, protocol),
+            Answer::Upgrade { protocol } => match self.check_upgrade(request) {
+                Ok((key, extension)) => self.upgrade(slot, request, key, protocol, extension),
                 Err(error) => self.refuse(slot, CloseReason::BadRequest, error),
             },
         }
+    }
+
+    /// The key of a correct handshake, and the extension that it agrees on.
+    fn check_upgrade<'a>(
+        &self,
+        request: &Request<'a>,
+    ) -> Result<(&'a str, Option<Agreement>), HeadError> {
+        let key = request.websocket_key()?;
+        let extension = if self.core.limits.deflates() { request.extension()? } else { None };
+        Ok((key, extension))
     }
 
     fn upgrade(
@@ -87,12 +98,15 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
         request: &Request<'_>,
         key: &str,
         protocol: Option<&'static str>,
+        extension: Option<Agreement>,
     ) {
         self.core.stats.count_attempt(false);
         let (now, message_bytes_max) = (self.core.now, self.core.limits.message_bytes_max);
         let connection = self.core.at(slot);
-        response::write_switching(connection.outbox.control(), key, protocol);
-        connection.websocket = Some(Box::new(WebSocket::new(message_bytes_max)));
+        response::write_switching(connection.outbox.control(), key, protocol, extension);
+        let websocket = WebSocket::new(message_bytes_max, extension.is_some());
+        connection.websocket = Some(Box::new(websocket));
+        connection.deflates = extension.map(Agreement::window);
         connection.enter(Phase::Open, now);
         self.join(slot, request);
     }

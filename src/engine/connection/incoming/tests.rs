@@ -89,9 +89,13 @@ fn the_input_is_dealt_out_a_frame_at_a_time() {
     let stream = frames.concat();
     let (mut incoming, mut input) = (Incoming::default(), &stream[..stream.len() - 1]);
     for frame in &frames[..3] {
-        assert_eq!(incoming.next(&mut input, MESSAGE_BYTES_MAX).unwrap(), frame);
+        assert_eq!(
+            incoming.next(&mut input, MESSAGE_BYTES_MAX, &mut Inflater::default()).unwrap(),
+            frame
+        );
     }
-    let piece = incoming.next(&mut input, MESSAGE_BYTES_MAX).unwrap();
+    let mut inflater = Inflater::default();
+    let piece = incoming.next(&mut input, MESSAGE_BYTES_MAX, &mut inflater).unwrap();
     assert_eq!(piece, &frames[3][..frames[3].len() - 1]);
     assert!(input.is_empty());
 }
@@ -108,15 +112,16 @@ fn each_message_begins_anew() {
     .concat();
     let (mut incoming, mut input) = (Incoming::default(), &frames[..]);
     while !input.is_empty() {
-        assert!(incoming.next(&mut input, 64).is_ok());
+        assert!(incoming.next(&mut input, 64, &mut Inflater::default()).is_ok());
     }
     let bad = frame(0x81, &[0xff; 64], [0; 4]);
-    assert!(incoming.next(&mut &bad[..7], 64).is_err());
+    assert!(incoming.next(&mut &bad[..7], 64, &mut Inflater::default()).is_err());
 }
 
 #[test]
-fn it_takes_32_bytes_of_a_connection() {
-    assert!(size_of::<Incoming>() <= 32, "{}", size_of::<Incoming>());
+fn it_takes_40_bytes_of_a_connection_and_40_more_of_one_that_compresses() {
+    assert!(size_of::<Incoming>() <= 40, "{}", size_of::<Incoming>());
+    assert!(size_of::<Deflated>() <= 40, "{}", size_of::<Deflated>());
 }
 
 /// Parts of a text, good and bad, and halves that may or may not meet their other half.
@@ -142,7 +147,7 @@ fn failure(stream: &[u8], piece_bytes: &[usize]) -> Option<Range<usize>> {
         let end = stream.len().min(start + length);
         let mut input = &stream[start..end];
         while !input.is_empty() {
-            if incoming.next(&mut input, MESSAGE_BYTES_MAX).is_err() {
+            if incoming.next(&mut input, MESSAGE_BYTES_MAX, &mut Inflater::default()).is_err() {
                 return Some(start..end);
             }
         }

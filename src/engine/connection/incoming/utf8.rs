@@ -5,7 +5,7 @@
 
 use std::str;
 
-use super::NotUtf8;
+use super::Refused;
 
 /// Bytes that are unmasked at a time, on the stack: a multiple of the mask's length. Four times as
 /// many are no faster.
@@ -23,7 +23,7 @@ pub struct Utf8 {
 
 impl Utf8 {
     /// Takes in the next bytes, the first of them masked with the first byte of `mask`.
-    pub fn take(&mut self, masked: &[u8], mask: [u8; 4]) -> Result<(), NotUtf8> {
+    pub fn take(&mut self, masked: &[u8], mask: [u8; 4]) -> Result<(), Refused> {
         let mut text = [0; BEGUN_BYTES_MAX + PIECE_BYTES];
         for masked in masked.chunks(PIECE_BYTES) {
             let begun = usize::from(self.length);
@@ -32,7 +32,7 @@ impl Utf8 {
             unmask(&mut text[begun..end], masked, mask);
             let valid = match str::from_utf8(&text[..end]) {
                 Ok(_) => end,
-                Err(error) if error.error_len().is_some() => return Err(NotUtf8),
+                Err(error) if error.error_len().is_some() => return Err(Refused::NotUtf8),
                 Err(error) => error.valid_up_to(),
             };
             let begun = &text[valid..end];
@@ -44,7 +44,7 @@ impl Utf8 {
 }
 
 /// Writes `masked` without its mask into `text`, which has the same length.
-fn unmask(text: &mut [u8], masked: &[u8], mask: [u8; 4]) {
+pub fn unmask(text: &mut [u8], masked: &[u8], mask: [u8; 4]) {
     let (text_words, text_rest) = text.as_chunks_mut();
     let (words, rest) = masked.as_chunks();
     for (text, word) in text_words.iter_mut().zip(words) {
