@@ -1,6 +1,7 @@
 //! A steady tick allocates nothing: sampling, history, encoding, publishing and writing to every
 //! subscriber, on the production network: half of them over TCP, with its options and its flags for
-//! sending, and half over a Unix socket. Only this thread is counted, and it is the whole server.
+//! sending, and half over a Unix socket, compressed. Only this thread is counted, and it is the
+//! whole server.
 //!
 //! What limits a control group and which sensors there are is looked up each half minute, which
 //! does allocate and is left out. So is the process table, which nobody watches there; its scans
@@ -16,7 +17,7 @@ use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use frames::UPGRADE;
+use frames::{UPGRADE, UPGRADE_DEFLATE};
 use socket2::Socket;
 use vitald::Server;
 use vitald::config::{Config, Listen};
@@ -78,9 +79,9 @@ fn a_steady_tick_with_subscribers_allocates_nothing() {
         clients.push(UnixStream::connect(&path).expect("it listens").into());
     }
     for (index, client) in clients.iter_mut().enumerate() {
-        // Of both kinds of subscriber, by both kinds of socket.
-        let is_stream = index % 4 < 2;
-        client.write_all(if is_stream { STREAM } else { UPGRADE }).expect("there is room");
+        // Of each kind of subscriber, by both kinds of socket.
+        let first = [STREAM, STREAM, UPGRADE, UPGRADE, UPGRADE_DEFLATE, UPGRADE_DEFLATE][index % 6];
+        client.write_all(first).expect("there is room");
         client.set_nonblocking(true).expect("a mode can be set");
     }
     run(&mut server, &mut clients, 10);

@@ -388,7 +388,9 @@ fn a_broadcast_is_encoded_once_for_each_envelope_that_somebody_takes() {
                 |context, envelope| {
                     encoded.push(envelope);
                     match envelope {
-                        Envelope::Message => context.encode(Kind::Text, write("words")),
+                        Envelope::Message | Envelope::Deflated(_) => {
+                            context.encode(Kind::Text, write("words"))
+                        }
                         Envelope::Event => context.encode(Kind::Event, write("data: words\n\n")),
                     }
                 },

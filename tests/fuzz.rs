@@ -84,6 +84,11 @@ const WEBSOCKET: Language = Language {
         b"\x89\x82\0\0\0\0hi",
         b"\x88\x82\0\0\0\0\x03\xe8",
         b"\x82\xfe\x03\xe8\0\0\0\0",
+        b"\xc1\x87\0\0\0\0\xf2\x48\xcd\xc9\xc9\x07\0",
+        b"\x41\x83\0\0\0\0\xf2\x48\xcd",
+        b"\x80\x84\0\0\0\0\xc9\xc9\x07\0",
+        b"\xc2\x88\0\0\0\0\xf3\x48\xcd\xc9\xc9\x07\0\0",
+        b"\xc1\x81\0\0\0\0\0",
     ],
     joints: b"bcpxyo",
 };

@@ -7,7 +7,7 @@
 
 use vitald::engine::clock::Tick;
 
-use super::frames::{BINARY, CLOSE, Frame, PING, PONG, TEXT, take_frames};
+use super::frames::{BINARY, CLOSE, Frame, PING, PONG, TEXT, take_frames, take_inflated_frames};
 
 /// An answer to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +32,8 @@ pub struct Hearing {
     id: Option<u64>,
     /// When anything last came.
     pub heard_at: Option<Tick>,
+    /// The handshake has agreed on permessage-deflate.
+    deflates: bool,
     pub is_greeted: bool,
     /// The last answer has said that it is the last.
     pub is_last: bool,
@@ -64,7 +66,8 @@ impl Hearing {
         if self.is_stream {
             self.hear_events(now);
         } else if self.is_open {
-            for frame in take_frames(&mut self.bytes) {
+            let take = if self.deflates { take_inflated_frames } else { take_frames };
+            for frame in take(&mut self.bytes) {
                 self.hear_frame(frame, now);
             }
         }
@@ -94,6 +97,7 @@ impl Hearing {
         if status == 101 {
             assert!(self.answers.is_empty(), "an upgrade comes first");
             self.is_open = true;
+            self.deflates = head.contains("\r\nSec-WebSocket-Extensions: permessage-deflate;");
             self.bytes.drain(..end + 4);
             return false;
         }

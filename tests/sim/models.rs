@@ -9,7 +9,7 @@ use std::time::Duration;
 use vitald::engine::random::Random;
 
 use super::client::{Expectation, Plan, Reading, Step};
-use super::frames::{UPGRADE, client_frame};
+use super::frames::{UPGRADE, UPGRADE_DEFLATE, client_frame};
 
 /// Draws a client's plan.
 pub type Make = fn(&mut Random) -> Plan;
@@ -87,7 +87,8 @@ fn in_pieces(
 fn good(random: &mut Random) -> Plan {
     let mut said = Vec::new();
     let mut steps = VecDeque::new();
-    in_pieces(&mut steps, random, UPGRADE, 20);
+    let upgrade = if random.below(3) == 0 { UPGRADE_DEFLATE } else { UPGRADE };
+    in_pieces(&mut steps, random, upgrade, 20);
     for _ in 0..random.below(8) {
         let wait = millis(random, 3000);
         let number = random.draw() % 1_000_000;

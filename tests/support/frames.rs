@@ -13,6 +13,12 @@ pub const UPGRADE_WITHOUT_HISTORY: &[u8] = b"GET /ws?history=0 HTTP/1.1\r\nHost:
     Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
+/// A correct handshake that offers permessage-deflate, as browsers do.
+pub const UPGRADE_DEFLATE: &[u8] = b"GET /ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
+    Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+    Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
 /// A frame from the server.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Frame {
@@ -29,9 +35,18 @@ pub const PONG: u8 = 10;
 /// Takes the whole frames off the front of `bytes`, checking each against what RFC 6455 lets a
 /// server send and that none follows a close frame. What is left is half a frame, or nothing.
 pub fn take_frames(bytes: &mut Vec<u8>) -> Vec<Frame> {
+    take_frames_by(bytes, false)
+}
+
+/// The same for one who offered permessage-deflate: messages that are compressed are inflated.
+pub fn take_inflated_frames(bytes: &mut Vec<u8>) -> Vec<Frame> {
+    take_frames_by(bytes, true)
+}
+
+fn take_frames_by(bytes: &mut Vec<u8>, may_deflate: bool) -> Vec<Frame> {
     let mut frames: Vec<Frame> = Vec::new();
     let mut at = 0;
-    while let Some((frame, length)) = first_frame(&bytes[at..]) {
+    while let Some((frame, length)) = first_frame(&bytes[at..], may_deflate) {
         assert!(frames.last().is_none_or(|last| last.opcode != CLOSE), "{frame:?} after the close");
         at += length;
         frames.push(frame);
@@ -42,10 +57,12 @@ pub fn take_frames(bytes: &mut Vec<u8>) -> Vec<Frame> {
     frames
 }
 
-fn first_frame(bytes: &[u8]) -> Option<(Frame, usize)> {
+fn first_frame(bytes: &[u8], may_deflate: bool) -> Option<(Frame, usize)> {
     let &[first, second, ..] = bytes else { return None };
     let opcode = first & 0x0f;
-    assert_eq!(first & 0xf0, 0x80, "whole messages without extensions");
+    let is_deflated = may_deflate && opcode < CLOSE && first & 0x40 != 0;
+    let bits = if is_deflated { 0xc0 } else { 0x80 };
+    assert_eq!(first & 0xf0, bits, "whole messages, with no extension that was not agreed on");
     assert!([TEXT, BINARY, CLOSE, PING, PONG].contains(&opcode), "opcode {opcode}");
     assert_eq!(second & 0x80, 0, "a server does not mask");
     let (length, header) = match second & 0x7f {
@@ -54,7 +71,10 @@ fn first_frame(bytes: &[u8]) -> Option<(Frame, usize)> {
         short => (usize::from(short), 2),
     };
     assert!(opcode < CLOSE || length <= 125, "a control frame of {length} bytes");
-    let payload = bytes.get(header..header + length)?.to_vec();
+    let mut payload = bytes.get(header..header + length)?.to_vec();
+    if is_deflated {
+        payload = inflated(&payload).expect("the server compresses as RFC 7692 says");
+    }
     if opcode == TEXT {
         assert!(std::str::from_utf8(&payload).is_ok(), "text that is not UTF-8: {payload:x?}");
     }
@@ -62,6 +82,28 @@ fn first_frame(bytes: &[u8]) -> Option<(Frame, usize)> {
         check_close(&payload);
     }
     Some((Frame { opcode, payload }, header + length))
+}
+
+/// A compressed message, inflated by flate2: streams of DEFLATE one behind another, if one ends
+/// before it does. `None` when it is none.
+pub fn inflated(payload: &[u8]) -> Option<Vec<u8>> {
+    if payload.is_empty() {
+        return Some(Vec::new());
+    }
+    // What a flush ends with (RFC 7692, section 7.2.2), and a last block, so that there is an end.
+    let input = [payload, b"\x00\x00\xff\xff\x01\x00\x00\xff\xff"].concat();
+    // DEFLATE makes at most 1,032 bytes of one. All at once: into less room flate2 inflates by way
+    // of a window that begins full of zeros, to which a message may not refer.
+    let (mut out, mut read) = (Vec::with_capacity(1032 * input.len()), 0);
+    while read < payload.len() {
+        let mut decompress = flate2::Decompress::new(false);
+        let flush = flate2::FlushDecompress::Finish;
+        match decompress.decompress_vec(&input[read..], &mut out, flush).ok()? {
+            flate2::Status::StreamEnd => read += decompress.total_in() as usize,
+            flate2::Status::Ok | flate2::Status::BufError => return None,
+        }
+    }
+    Some(out)
 }
 
 /// RFC 6455, section 7.4: the codes that may be on the wire.

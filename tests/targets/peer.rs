@@ -15,7 +15,8 @@ use vitald::metrics::snapshot::{Disk, Network, Snapshot};
 use vitald::metrics::source::Source;
 
 pub use super::frames::{
-    BINARY, CLOSE, Frame, PING, PONG, TEXT, UPGRADE, client_frame, take_frames, take_switching,
+    BINARY, CLOSE, Frame, PING, PONG, TEXT, UPGRADE, UPGRADE_DEFLATE, client_frame, inflated,
+    take_frames, take_inflated_frames, take_switching,
 };
 pub use super::wire::{Wire, run_until, settle};
 

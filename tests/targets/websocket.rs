@@ -1,6 +1,9 @@
 //! The WebSocket: any bytes after an upgrade, cut into any pieces, to a reader of any width and a
 //! clock that moves as it likes.
 //!
+//! A client that offers permessage-deflate is held against a reader of frames of this file's own,
+//! which has flate2 inflate what is compressed.
+//!
 //! The first byte of an input sets the reader up, the second is the length of a schedule, the
 //! schedule follows, and the rest is what the client sends. The same bytes are sent three times: at
 //! once to a wide reader, which says what is right; by the schedule with the clock at rest, which
@@ -10,7 +13,7 @@
 use vitald::engine::Engine;
 use vitald::engine::clock::Manual;
 use vitald::engine::connection::CloseReason;
-use vitald::engine::connection::frame::{Frame as Sent, Kind};
+use vitald::engine::connection::frame::{Envelope, Frame as Sent, Kind};
 use vitald::engine::connection::head::Request;
 use vitald::engine::handle::Handle;
 use vitald::engine::handler::{Answer, Context, Handler, Message};
@@ -18,8 +21,8 @@ use vitald::engine::limits::Limits;
 use vitald::engine::tasks::{Owner, Run};
 
 use super::peer::{
-    BINARY, CLOSE, Frame, PING, PONG, UPGRADE, WIDE, Wire, check_books, run_until, settle,
-    take_frames, take_switching,
+    BINARY, CLOSE, Frame, PING, PONG, TEXT, UPGRADE, UPGRADE_DEFLATE, WIDE, Wire, check_books,
+    inflated, run_until, settle, take_frames, take_inflated_frames, take_switching,
 };
 
 /// Bytes of input that are used: several times what a message may have.
@@ -39,7 +42,11 @@ pub fn run(data: &[u8]) {
     let &[setup, length, ref rest @ ..] = data else { return };
     let (schedule, stream) = rest.split_at(usize::from(length).min(rest.len()));
     let setup = Setup::from(setup);
-    let right = converse(&Setup::default(), Schedule { steps: &[], has_clock: false }, stream);
+    let wide = Setup { deflates: setup.deflates, ..Setup::default() };
+    let right = converse(&wide, Schedule { steps: &[], has_clock: false }, stream);
+    if setup.deflates {
+        assert_eq!(right.heard, messages(stream), "messages, by another reader");
+    }
     let same = converse(&setup, Schedule { steps: schedule, has_clock: false }, stream);
     assert_eq!(same.heard, right.heard, "messages");
     assert_eq!(same.ends, right.ends, "the end");
@@ -64,19 +71,21 @@ struct Setup {
     is_eager: bool,
     /// At the end the client falls silent, instead of ending the connection.
     is_silent: bool,
+    /// The client offers permessage-deflate.
+    deflates: bool,
 }
 
 impl Default for Setup {
     fn default() -> Setup {
-        Setup { capacity: WIDE, has_pool: true, is_eager: false, is_silent: false }
+        Setup { capacity: WIDE, has_pool: true, is_eager: false, is_silent: false, deflates: false }
     }
 }
 
 impl From<u8> for Setup {
     fn from(byte: u8) -> Setup {
         let capacity = [7, 60, 126, 200, 1000, 2500, 4096, WIDE][usize::from(byte & 7)];
-        let [has_pool, is_eager, is_silent] = [8, 16, 32].map(|bit| byte & bit != 0);
-        Setup { capacity, has_pool: !has_pool, is_eager, is_silent }
+        let [has_pool, is_eager, is_silent, deflates] = [8, 16, 32, 64].map(|bit| byte & bit != 0);
+        Setup { capacity, has_pool: !has_pool, is_eager, is_silent, deflates }
     }
 }
 
@@ -144,7 +153,8 @@ fn converse(setup: &Setup, schedule: Schedule<'_>, stream: &[u8]) -> Outcome {
     let mut taken = talk.taken;
     // A narrow reader may be gone before it has the whole handshake.
     let is_whole = take_switching(&mut taken);
-    let frames = if is_whole { take_frames(&mut taken) } else { Vec::new() };
+    let take = if setup.deflates { take_inflated_frames } else { take_frames };
+    let frames = if is_whole { take(&mut taken) } else { Vec::new() };
     check_books(&engine);
     let probe = engine.handler();
     assert_eq!(probe.opened, 1);
@@ -171,7 +181,7 @@ struct Talk<'a> {
 impl Talk<'_> {
     fn go(&mut self, setup: &Setup, schedule: Schedule<'_>, stream: &[u8]) {
         let mut rest = stream;
-        let mut first = UPGRADE.to_vec();
+        let mut first = if setup.deflates { UPGRADE_DEFLATE } else { UPGRADE }.to_vec();
         if setup.is_eager {
             first.extend_from_slice(rest);
             rest = &[];
@@ -223,6 +233,74 @@ impl Talk<'_> {
     }
 }
 
+/// The messages of a client that may compress them, as far as it keeps to the protocol, and until
+/// it asks for a close.
+fn messages(stream: &[u8]) -> Vec<Vec<u8>> {
+    let (mut messages, mut rest) = (Vec::new(), stream);
+    let mut begun: Option<Begun> = None;
+    while let Some((first, payload)) = first_client_frame(&mut rest) {
+        let (is_final, is_deflated, opcode) = (first & 0x80 != 0, first & 0x40 != 0, first & 0x0f);
+        let is_control = opcode >= CLOSE;
+        let is_right = match opcode {
+            0 => begun.is_some() && !is_deflated,
+            TEXT | BINARY => begun.is_none(),
+            CLOSE | PING | PONG => is_final && !is_deflated && payload.len() <= 125,
+            _ => false,
+        };
+        if !is_right || first & 0x30 != 0 || opcode == CLOSE {
+            break;
+        }
+        if is_control {
+            continue;
+        }
+        let message = begun.get_or_insert(Begun { opcode, is_deflated, bytes: Vec::new() });
+        message.bytes.extend(payload);
+        let is_too_big = message.bytes.len() > MESSAGE_BYTES_MAX;
+        if is_too_big {
+            break;
+        }
+        if !is_final {
+            continue;
+        }
+        let Some(Begun { opcode, is_deflated, bytes }) = begun.take() else { break };
+        let whole = if is_deflated { inflated(&bytes) } else { Some(bytes) };
+        let is_good = |whole: &Vec<u8>| {
+            whole.len() <= MESSAGE_BYTES_MAX
+                && (opcode == BINARY || std::str::from_utf8(whole).is_ok())
+        };
+        let Some(whole) = whole.filter(is_good) else { break };
+        messages.push(whole);
+        if messages.last().is_some_and(|message| message.first() == Some(&b'c')) {
+            break;
+        }
+    }
+    messages
+}
+
+/// A message that is not whole.
+struct Begun {
+    opcode: u8,
+    is_deflated: bool,
+    bytes: Vec<u8>,
+}
+
+/// Takes a whole masked frame off the front: its first byte, and what it carries.
+fn first_client_frame(bytes: &mut &[u8]) -> Option<(u8, Vec<u8>)> {
+    let &[first, second, ref rest @ ..] = *bytes else { return None };
+    let (length, rest) = match second & 0x7f {
+        126 => {
+            rest.split_first_chunk().map(|(be, rest)| (u64::from(u16::from_be_bytes(*be)), rest))?
+        }
+        127 => rest.split_first_chunk().map(|(be, rest)| (u64::from_be_bytes(*be), rest))?,
+        short => (u64::from(short), rest),
+    };
+    let (mask, rest) = rest.split_first_chunk::<4>().filter(|_| second & 0x80 != 0)?;
+    let (payload, rest) = rest.split_at_checked(usize::try_from(length).ok()?)?;
+    *bytes = rest;
+    let payload = payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask);
+    Some((first, payload.collect()))
+}
+
 /// Answers each message, as its first byte says, and publishes a state each second.
 #[derive(Default)]
 struct Probe {
@@ -239,6 +317,12 @@ impl Probe {
             out.push(b'E');
             out.extend_from_slice(payload);
         });
+        let deflates = |envelope: Envelope| envelope.deflates(frame.payload().len());
+        let frame = if context.envelope(handle).is_some_and(deflates) {
+            context.deflated(&frame)
+        } else {
+            frame
+        };
         let is_taken = context.reply(handle, frame);
         assert!(is_taken || !self.has_pool, "an answer of at most half the limit was refused");
     }

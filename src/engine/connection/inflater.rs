@@ -104,18 +104,18 @@ mod miniz {
             input: &[u8],
             message_bytes: usize,
         ) -> Result<usize, NotInflated> {
-            let out = &mut self.frame[HEADROOM..];
             let (mut read, mut length) = (0, 0);
             loop {
                 self.oxide.init();
+                let out = &mut self.frame[HEADROOM + length..];
                 let flags = TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;
                 let (status, taken, made) =
-                    decompress(&mut self.oxide, &input[read..], out, length, flags);
+                    decompress(&mut self.oxide, &input[read..], out, 0, flags);
                 read += taken;
                 length += made;
                 match status {
                     // After a block that is marked as the last there may be more, from the next
-                    // byte on (RFC 7692, section 7.2.3.4).
+                    // byte on (RFC 7692, section 7.2.3.4). It refers to nothing before.
                     TINFLStatus::Done if read < message_bytes => {}
                     TINFLStatus::Done => return Ok(length),
                     TINFLStatus::HasMoreOutput => return Err(NotInflated::TooBig),
