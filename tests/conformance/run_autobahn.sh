@@ -5,9 +5,7 @@
 #
 #   URL            on loopback: ws://127.0.0.1:9001/
 #   OUTDIR         gets index.json, index.html and a page for each case
-#   CASES          patterns with spaces between; unless given, all but 12.* and 13.*, which are about
-#                  permessage-deflate
-#   FULL=1         12.* and 13.* too
+#   CASES          patterns with spaces between; unless given, all
 #   ENGINE         auto: wstest, the reference, if there is a Python 2.7 with pip, else kosoku
 #                  (Python 3.10 or newer), which lets a server pass that never closes TCP
 #   PY2            the Python 2.7; looked for in ~/.pyenv and on the path unless given
@@ -15,7 +13,8 @@
 #                  installs them there from PyPI, by name and version
 #   LIMIT          seconds that a run may take: 540 unless given
 #
-# Last come the cases that passed without being strict, those that failed, and "N passed, N failed".
+# Last come the cases that passed without being strict, those that the server did not agree to play,
+# those that failed, and "N passed, N failed".
 # Status 1: a case failed; 2: it could not run. NON-STRICT, INFORMATIONAL and UNIMPLEMENTED pass.
 set -euo pipefail
 url=${1:?URL}
@@ -32,8 +31,6 @@ case $url in
     exit 2
     ;;
 esac
-excluded='12.* 13.*'
-if [ "${FULL:-0}" = 1 ] || [ "$cases" != '*' ]; then excluded=; fi
 mkdir -p "$home"
 
 # Shims of pyenv are on the path even when no version stands behind them: ask for pip.
@@ -67,15 +64,15 @@ install_kosoku() {
 }
 
 run_wstest() {
-  python3 - "$url" "$out" "$cases" "$excluded" >"$out/spec.json" <<'PYTHON'
+  python3 - "$url" "$out" "$cases" >"$out/spec.json" <<'PYTHON'
 import json, sys
 
-url, out, cases, excluded = sys.argv[1:]
+url, out, cases = sys.argv[1:]
 print(json.dumps({
     "outdir": out,
     "servers": [{"agent": "server", "url": url}],
     "cases": cases.split(),
-    "exclude-cases": excluded.split(),
+    "exclude-cases": [],
     "exclude-agent-cases": {},
 }))
 PYTHON
@@ -90,7 +87,6 @@ run_kosoku() {
   local arguments=() pattern
   set -f
   for pattern in $cases; do [ "$pattern" = '*' ] || arguments+=(-i "$pattern"); done
-  for pattern in $excluded; do arguments+=(-x "$pattern"); done
   set +f
   case $url in ws://*/?*) echo "note: kosoku sends the request to the path in $url" >&2 ;; esac
   timeout "$limit" "$home/py3/bin/kosoku" -m fuzzingclient "$url" -o "$out" -p 2 \
@@ -148,6 +144,7 @@ failed = listed(lambda result: not {result["behavior"], result["behaviorClose"]}
 print("engine %s, %s s, %d cases: %s; close: %s" % (
     engine, seconds, len(results), counted("behavior"), counted("behaviorClose")))
 print("non-strict: " + " ".join(listed(lambda result: result["behavior"] == "NON-STRICT")))
+print("unimplemented: " + " ".join(listed(lambda result: result["behavior"] == "UNIMPLEMENTED")))
 for case in failed[:40]:
     print("failed %s: %s, close %s, remote code %s" % (
         case, results[case]["behavior"], results[case]["behaviorClose"],
