@@ -45,7 +45,11 @@ pub fn run(data: &[u8]) {
     let wide = Setup { deflates: setup.deflates, ..Setup::default() };
     let right = converse(&wide, Schedule { steps: &[], has_clock: false }, stream);
     if setup.deflates {
-        assert_eq!(right.heard, messages(stream), "messages, by another reader");
+        let expected = messages(stream);
+        // Of blocks the other reader takes any number.
+        let has_many_blocks =
+            right.ends == [CloseReason::TooBig] && expected.starts_with(&right.heard);
+        assert!(has_many_blocks || right.heard == expected, "{expected:?}, by another reader");
     }
     let same = converse(&setup, Schedule { steps: schedule, has_clock: false }, stream);
     assert_eq!(same.heard, right.heard, "messages");

@@ -113,6 +113,22 @@ fn what_would_be_too_long_is_refused_and_no_more_of_it_inflated() {
 }
 
 #[test]
+fn so_many_blocks_are_taken_as_pieces_that_are_flushed_have_and_no_endless_number() {
+    // A block with nothing in it that is marked as the last, and the rest of its second byte.
+    let empty = |count| client(TEXT, &b"\x03\x00".repeat(count));
+    assert_eq!(read(&empty(60)).0, ["text "]);
+    assert_eq!(read(&empty(2000)).0, ["failed 1009"]);
+    let mut compress = flate2::Compress::new(flate2::Compression::fast(), false);
+    let mut pieces = Vec::with_capacity(1000);
+    for _ in 0..30 {
+        let flush = flate2::FlushCompress::Sync;
+        compress.compress_vec(b"piece ", &mut pieces, flush).expect("there is room");
+    }
+    pieces.truncate(pieces.len() - 4);
+    assert_eq!(read(&client(TEXT, &pieces)).0, [format!("text {}", "piece ".repeat(30))]);
+}
+
+#[test]
 fn compressed_bytes_count_against_the_limit_as_they_are_announced() {
     let fragments = [client(TEXT_BEGINS, &[0; 4000]), client(GOES_ON, &[0; 100])].concat();
     // The second one's payload need not have come.
