@@ -20,7 +20,7 @@
 //!
 //! Promises: a fixed number of series; no allocation while the set of rows in the snapshot stays
 //! the same; labels never fall; each sample is in exactly one row of each tier.
-//! May import: `definition`, `snapshot`, `selected` (how numbers are written).
+//! May import: `definition`, `snapshot`, `selected` (how numbers are written), `tally`.
 
 mod bucket;
 mod decimal;

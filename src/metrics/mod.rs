@@ -17,6 +17,7 @@ pub mod selection;
 pub mod sliding;
 pub mod snapshot;
 pub mod source;
+mod tally;
 
 use std::fmt;
 use std::time::Duration;

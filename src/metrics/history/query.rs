@@ -3,7 +3,7 @@
 //! Owns the two views and how they are written, as JSON or CSV. Promises: positions are times in
 //! `Recent`; in `Series` a gap stays a gap, each sample counts once, and joined points keep their
 //! borders as time moves on, so that a chart does not shimmer. May import: `history`,
-//! `definition`, `selected` (how numbers are written).
+//! `definition`, `selected` (how numbers are written), `tally`.
 
 use std::io::Write;
 use std::ops::Range;
@@ -11,12 +11,13 @@ use std::ops::Range;
 use serde::Serialize;
 use serde::ser::{SerializeStruct, Serializer};
 
-use super::bucket::{COLUMNS, Cell};
+use super::bucket::{COLUMNS, add_codes};
 use super::decimal::Decimal;
 use super::ring::Ring;
 use super::{Bucket, History};
 use crate::metrics::definition::Unit;
 use crate::metrics::selected::Rounded;
+use crate::metrics::tally::Tally;
 
 /// All single samples of one series: `{"t0","step_ms","values":[number|null,...]}`.
 #[derive(Debug)]
@@ -120,18 +121,18 @@ impl<'a> Series<'a> {
         let mut rows = self.rows().peekable();
         std::iter::from_fn(move || {
             loop {
-                let (time_ms, mut cell) = rows.next()?;
+                let (time_ms, mut tally) = rows.next()?;
                 let mut begun_ms = time_ms;
                 while let Some(join_ms) = self.join_ms {
-                    let is_joined = |next: &(u64, Cell)| next.0 / join_ms == begun_ms / join_ms;
+                    let is_joined = |next: &(u64, Tally)| next.0 / join_ms == begun_ms / join_ms;
                     let Some((time_ms, next)) = rows.next_if(is_joined) else { break };
                     // A point begins where the series does.
-                    if cell.figures().is_none() {
+                    if tally.figures().is_none() {
                         begun_ms = time_ms;
                     }
-                    cell.merge(next);
+                    tally.merge(next);
                 }
-                if let Some([min, mean, max]) = cell.figures() {
+                if let Some([min, mean, max]) = tally.figures() {
                     return Some(Point { time_ms: begun_ms, min, mean, max });
                 }
             }
@@ -182,11 +183,11 @@ impl<'a> Series<'a> {
         self.join_ms = Some(if points == 1 { newest_ms + 1 } else { self.step_ms });
     }
 
-    fn rows(&self) -> impl Iterator<Item = (u64, Cell)> {
+    fn rows(&self) -> impl Iterator<Item = (u64, Tally)> {
         let parts = self.parts.iter().enumerate();
         parts.flat_map(move |(tier, part)| {
             part.clone().map(move |row| {
-                (self.history.row_ms(tier, row), self.history.row_cell(tier, row, self.series))
+                (self.history.row_ms(tier, row), self.history.row_tally(tier, row, self.series))
             })
         })
     }
@@ -194,7 +195,7 @@ impl<'a> Series<'a> {
     /// How many samples each row stands for.
     #[cfg(test)]
     pub(super) fn sample_counts(&self) -> impl Iterator<Item = u64> {
-        self.rows().map(|(_, cell)| cell.weight())
+        self.rows().map(|(_, tally)| tally.weight())
     }
 
     fn unit(&self) -> Unit {
@@ -278,21 +279,21 @@ impl History {
     }
 
     /// What a row knows of a series.
-    fn row_cell(&self, tier: usize, row: u64, series: usize) -> Cell {
+    fn row_tally(&self, tier: usize, row: u64, series: usize) -> Tally {
         let ring = self.ring(tier);
-        let mut cell = Cell::default();
+        let mut tally = Tally::default();
         if row >= ring.held().end {
             if tier == 0 {
-                cell.merge(self.open_minute.cell(series));
+                tally.merge(self.open_minute.tally(series));
             }
-            cell.merge(self.open_ten.cell(series));
+            tally.merge(self.open_ten.tally(series));
         } else if tier + 1 < TIERS {
             let codes = &ring.codes(row)[COLUMNS * series..][..COLUMNS];
-            cell.add_codes(codes, u32::from(ring.count(row)));
+            add_codes(&mut tally, codes, u32::from(ring.count(row)));
         } else if let Some(figure) = Decimal::from_bits(ring.codes(row)[series]).decode() {
-            cell.add(figure);
+            tally.add(figure);
         }
-        cell
+        tally
     }
 
     /// The first row that is not before `time_ms`, the one that is not complete included.
