@@ -9,45 +9,65 @@ use std::ops::Range;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use super::definition::{Field, TOPICS, Unit};
+use super::definition::{Field, Kind, TOPICS, Topic, Unit};
 use super::selection::{Mask, Scope, Selection};
-use super::snapshot::{Content, Record, Rows, Snapshot, Value};
+use super::snapshot::{Content, Extreme, Record, Rows, Snapshot, Topics, Value};
 
-/// A snapshot seen through a selection: `{"cpu":{...},"disks":[...]}`.
+/// A snapshot, or what several came to, seen through a selection: `{"cpu":{...},"disks":[...]}`.
 pub struct Selected<'a> {
-    snapshot: &'a Snapshot,
+    topics: &'a dyn Topics,
     selection: &'a Selection,
+    /// If only the figures are shown, at this end of what they were.
+    extreme: Option<Extreme>,
 }
 
 impl Snapshot {
     /// This snapshot seen through `selection`, ready to be serialised.
     pub fn select<'a>(&'a self, selection: &'a Selection) -> Selected<'a> {
-        Selected { snapshot: self, selection }
+        Selected::new(self, selection)
     }
 }
 
 impl<'a> Selected<'a> {
+    pub(super) fn new(topics: &'a dyn Topics, selection: &'a Selection) -> Selected<'a> {
+        Selected { topics, selection, extreme: None }
+    }
+
+    /// The least or the most of each figure in the same shape, without texts and flags. Rows keep
+    /// their key.
+    pub(super) fn extreme(self, extreme: Extreme) -> Selected<'a> {
+        Selected { extreme: Some(extreme), ..self }
+    }
+
     /// Writes each topic as an entry of `map`, for a message that has entries of its own.
     pub fn serialize_into<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
         for part in self.selection.parts() {
             let topic = &TOPICS[part.topic];
-            match (self.snapshot.content(part.topic), &part.scope) {
-                (Content::One(record), Scope::Fields(mask)) => {
-                    map.serialize_entry(
-                        topic.name,
-                        &Row { record, fields: topic.fields, mask: *mask },
-                    )?;
+            let (fields, extreme, shown) = (topic.fields, self.extreme, self.shown(topic));
+            match self.topics.topic(part.topic) {
+                Some(Content::One(record)) => {
+                    let mask = part.scope.of_record().common(shown);
+                    map.serialize_entry(topic.name, &Row { record, fields, mask, extreme })?;
                 }
-                (Content::One(record), _) => {
-                    let row = Row { record, fields: topic.fields, mask: Mask::ALL };
-                    map.serialize_entry(topic.name, &row)?;
+                Some(Content::Many(rows)) => {
+                    let list = List { rows, fields, scope: &part.scope, shown, extreme };
+                    map.serialize_entry(topic.name, &list)?;
                 }
-                (Content::Many(rows), scope) => {
-                    map.serialize_entry(topic.name, &List { rows, fields: topic.fields, scope })?;
-                }
+                None => {}
             }
         }
         Ok(())
+    }
+
+    /// The columns that can be seen, wanted or not.
+    fn shown(&self, topic: &Topic) -> Mask {
+        if self.extreme.is_none() {
+            return Mask::ALL;
+        }
+        Mask::of(topic.fields, |index, field| match field.kind {
+            Kind::Figure | Kind::List => true,
+            Kind::Text | Kind::Flag => index == 0 && topic.key.is_some(),
+        })
     }
 }
 
@@ -82,6 +102,16 @@ struct Row<'a> {
     record: &'a dyn Record,
     fields: &'static [Field],
     mask: Mask,
+    extreme: Option<Extreme>,
+}
+
+impl<'a> Row<'a> {
+    fn value(&self, index: usize) -> Value<'a> {
+        match self.extreme {
+            None => self.record.value(index),
+            Some(extreme) => self.record.extreme(index, extreme),
+        }
+    }
 }
 
 impl Serialize for Row<'_> {
@@ -103,7 +133,8 @@ pub struct Fields<'a> {
 impl Fields<'_> {
     /// Writes each column, or group of them, as an entry of `map`.
     pub fn serialize_into<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
-        let row = Row { record: self.record, fields: self.fields, mask: Mask::ALL };
+        let (record, fields) = (self.record, self.fields);
+        let row = Row { record, fields, mask: Mask::ALL, extreme: None };
         Group::of(&row).serialize_into(map)
     }
 }
@@ -144,7 +175,7 @@ impl<'a> Group<'a> {
                 continue;
             }
             if self.row.mask.has(index) {
-                let cell = Cell { value: self.row.record.value(index), unit: field.unit };
+                let cell = Cell { value: self.row.value(index), unit: field.unit };
                 map.serialize_entry(name, &cell)?;
             }
             index += 1;
@@ -165,16 +196,15 @@ struct List<'a> {
     rows: &'a dyn Rows,
     fields: &'static [Field],
     scope: &'a Scope,
+    shown: Mask,
+    extreme: Option<Extreme>,
 }
 
 impl Serialize for List<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self.rows.iter().filter_map(|record| {
-            let mask = match self.scope {
-                Scope::Rows(chosen) => chosen.of(record.key())?,
-                Scope::Whole | Scope::Fields(_) => Mask::ALL,
-            };
-            Some(Row { record, fields: self.fields, mask })
+            let mask = self.scope.of_row(record.key())?.common(self.shown);
+            Some(Row { record, fields: self.fields, mask, extreme: self.extreme })
         }))
     }
 }

@@ -132,6 +132,23 @@ impl Selection {
 }
 
 impl Scope {
+    /// The fields that are wanted of a topic that is a single record.
+    pub(super) fn of_record(&self) -> Mask {
+        match self {
+            Scope::Fields(mask) => *mask,
+            Scope::Whole | Scope::Rows(_) => Mask::ALL,
+        }
+    }
+
+    /// The fields that are wanted of the row with this key, which it always carries; `None` if it
+    /// is not wanted at all.
+    pub(super) fn of_row(&self, key: &str) -> Option<Mask> {
+        match self {
+            Scope::Rows(chosen) => chosen.of(key),
+            Scope::Whole | Scope::Fields(_) => Some(Mask::ALL),
+        }
+    }
+
     fn covers(&self, other: &Scope) -> bool {
         match (self, other) {
             (Scope::Whole, _) => true,
@@ -255,6 +272,18 @@ impl Mask {
         Mask(1 << index)
     }
 
+    /// The fields of the table that `is_chosen` chooses.
+    pub(super) fn of(fields: &[Field], is_chosen: impl Fn(usize, &Field) -> bool) -> Mask {
+        let chosen = fields.iter().enumerate().filter(|(index, field)| is_chosen(*index, field));
+        Mask(chosen.fold(0, |mask, (index, _)| mask | 1 << index))
+    }
+
+    /// How many of them come before the field at `index`.
+    pub(super) fn rank(self, index: usize) -> usize {
+        let before = 1u128.checked_shl(index as u32).map_or(u128::MAX, |bit| bit - 1);
+        (self.0 & before).count_ones() as usize
+    }
+
     /// The field of that name, or all in the group of that name.
     fn of_fields(topic: &Topic, name: &str) -> Option<Mask> {
         if let Some(index) = topic.field(name) {
@@ -262,9 +291,8 @@ impl Mask {
         }
         let is_in_group =
             |field: &Field| field.name.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'));
-        let fields = topic.fields.iter().enumerate().filter(|(_, field)| is_in_group(field));
-        let mask = fields.fold(0, |mask, (index, _)| mask | 1 << index);
-        (mask != 0).then_some(Mask(mask))
+        let mask = Mask::of(topic.fields, |_, field| is_in_group(field));
+        (mask != Mask(0)).then_some(mask)
     }
 
     fn minus(self, other: Mask) -> Mask {
@@ -280,6 +308,11 @@ impl Mask {
     fn name_into(self, topic: &Topic, start: &str, names: &mut Vec<String>) {
         let fields = topic.fields.iter().enumerate().filter(|(index, _)| self.has(*index));
         names.extend(fields.map(|(_, field)| format!("{start}.{}", field.name)));
+    }
+
+    /// What is in both.
+    pub(super) fn common(self, other: Mask) -> Mask {
+        Mask(self.0 & other.0)
     }
 
     /// Both together; of a record with `fields` columns, so that all of them become `ALL`.

@@ -112,10 +112,24 @@ impl Column for List {
     }
 }
 
+/// One of the two ends of what a figure was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extreme {
+    /// The smallest.
+    Least,
+    /// The largest.
+    Most,
+}
+
 /// One row of a topic: columns by position, as the topic's `fields` name them.
 pub trait Record {
     /// The content of the column at `index`; an unknown figure beyond the last.
     fn value(&self, index: usize) -> Value<'_>;
+
+    /// The least or the most that the column at `index` was; of a single sample, what it is.
+    fn extreme(&self, index: usize, _extreme: Extreme) -> Value<'_> {
+        self.value(index)
+    }
 
     /// The figure at `index`; a flag counts as 1 or 0, so that a rule can watch a link.
     fn figure(&self, index: usize) -> Figure {
@@ -165,6 +179,18 @@ pub enum Content<'a> {
     One(&'a dyn Record),
     /// A list of records.
     Many(&'a dyn Rows),
+}
+
+/// A sample, or what several came to: the content of topics by their position in the table.
+pub trait Topics {
+    /// The content of that topic; `None` where it is left out.
+    fn topic(&self, position: usize) -> Option<Content<'_>>;
+}
+
+impl Topics for Snapshot {
+    fn topic(&self, position: usize) -> Option<Content<'_>> {
+        (position < TOPICS.len()).then(|| self.content(position))
+    }
 }
 
 /// A type that can be a topic: a record or a list of them.
