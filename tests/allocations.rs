@@ -21,9 +21,11 @@ use frames::{UPGRADE, UPGRADE_DEFLATE};
 use socket2::Socket;
 use vitald::Server;
 use vitald::config::{Config, Listen};
+use vitald::metrics::aggregate::Aggregate;
 use vitald::metrics::alerts::{Alerts, RULES_MAX, Rules, Setting, State};
 #[cfg(target_os = "linux")]
 use vitald::metrics::processes::{ORDERS, Question, Wanted};
+use vitald::metrics::selection::Selection;
 use vitald::metrics::snapshot::{Filesystem, Snapshot};
 use vitald::metrics::source::Source;
 use vitald::metrics::source::portable::Portable;
@@ -152,6 +154,34 @@ fn evaluating_rules_allocates_nothing_while_no_figure_goes_beyond_its_bound_for_
     }
     assert!(alerts.rows().count() > RULES_MAX + ROWS);
     assert_eq!(heap::allocations() - before, 0, "in 990 ticks with {RULES_MAX} rules");
+}
+
+#[test]
+fn means_over_a_window_allocate_nothing_while_the_rows_stay() {
+    let mut snapshot = Snapshot::default();
+    snapshot.cpu.cores = vec![Some(1.0); 64];
+    let row = |index| Filesystem { mount: format!("/{index}"), ..Filesystem::default() };
+    snapshot.filesystems = (0..10).map(row).collect();
+    let mut aggregate = Aggregate::new(&Selection::all());
+    let mut message = Vec::with_capacity(64 << 10);
+    let mut window = |first: u64| {
+        for tick in first..first + 5 {
+            let value = (tick % 7 > 0).then_some(tick as f64);
+            snapshot.cpu.cores.fill(value);
+            snapshot.server.messages_sent = value;
+            snapshot.filesystems.iter_mut().for_each(|row| row.usage = value);
+            // The system lists them in another order.
+            snapshot.filesystems.rotate_left(1);
+            aggregate.add(&snapshot);
+        }
+        message.clear();
+        serde_json::to_writer(&mut message, &aggregate).expect("there is room");
+        aggregate.clear();
+    };
+    window(1);
+    let before = heap::allocations();
+    (1..100).for_each(|count| window(5 * count));
+    assert_eq!(heap::allocations() - before, 0, "in 99 windows");
 }
 
 #[cfg(target_os = "linux")]

@@ -4,6 +4,7 @@
 //! that lives for one interval. Promises: no clock of its own (every call takes the time), no
 //! sockets, and on Linux no allocation in a steady tick. May import: nothing of `engine` or `app`.
 
+pub mod aggregate;
 pub mod alerts;
 pub mod definition;
 pub mod exposition;
