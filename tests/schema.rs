@@ -13,10 +13,11 @@ use support::schema::Schema;
 use support::{Vitald, answer};
 use vitald::app::alerts::messages::{AlertMessage, Firing};
 use vitald::app::protocol::{
-    ErrorCode, ErrorMessage, Gap, Hello, Id, Metrics, Pong, Refusal, Subscribed, Unsubscribed,
-    parse,
+    ErrorCode, ErrorMessage, Gap, Hello, Id, Means, Metrics, Pong, Refusal, Subscribed,
+    Unsubscribed, parse,
 };
 use vitald::app::terms::{Mode, Terms};
+use vitald::metrics::aggregate::Aggregate;
 use vitald::metrics::alerts::{Alerts, Rules, Severity, Transition};
 use vitald::metrics::facts::Facts;
 use vitald::metrics::history::History;
@@ -30,8 +31,6 @@ const UNWRITTEN: &[&str] = &[
     "#/$defs/batch/",
     "#/$defs/history/properties/part",
     "#/$defs/history/properties/parts",
-    "#/$defs/metrics/properties/max",
-    "#/$defs/metrics/properties/min",
     "#/$defs/processes/properties/part",
     "#/$defs/processes/properties/parts",
     "#/$defs/server/properties/part",
@@ -69,6 +68,8 @@ fn snapshot() -> Snapshot {
 fn samples(own: Value) -> Vec<Value> {
     let (snapshot, everything) = (snapshot(), Selection::all());
     let metrics = |sub| Metrics { snapshot: &snapshot, sequence: 7, sub, selection: &everything };
+    let mut means = Aggregate::new(&everything);
+    means.add(&snapshot);
     // Every figure, so that there is one of each unit.
     let mut history = History::with_limits(Duration::from_secs(1), 1000);
     history.record(&snapshot);
@@ -88,6 +89,7 @@ fn samples(own: Value) -> Vec<Value> {
         sample(&hello),
         sample(&metrics("default")),
         sample(&metrics("fast")),
+        sample(&Means { means: &means, sequence: 7, sub: "fast" }),
         sample(&Gap::new(3)),
         told("history", json!({ "series": series })),
         told("server", own),

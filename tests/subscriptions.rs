@@ -45,6 +45,24 @@ fn a_batch_holds_so_many_samples_and_the_next_one_those_after_them() {
 }
 
 #[test]
+fn a_mean_lies_between_the_least_and_the_most_of_its_interval() {
+    let vitald = Vitald::start();
+    let mut socket = vitald.websocket("/ws?history=0");
+    let wanted = r#"{"type":"subscribe","sub":"m","topics":["memory.available"],"mode":"mean","interval_ms":500}"#;
+    socket.send(Message::text(wanted)).expect("it reads");
+    assert_eq!(next_of(&mut socket, "subscribed")["mode"], "mean");
+    let message = loop {
+        let message = next_of(&mut socket, "metrics");
+        if message.get("sub").is_some() {
+            break message;
+        }
+    };
+    let [min, mean, max] = [&message["min"], &message, &message["max"]]
+        .map(|part| part["memory"]["available"].as_f64().expect("a number"));
+    assert!(min <= mean && mean <= max, "{message}");
+}
+
+#[test]
 fn a_subscription_may_change_its_mode_at_any_time_and_end() {
     let vitald = Vitald::start();
     let mut socket = vitald.websocket("/ws?history=0");

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 pub use self::requests::{Request, parse, parse_query};
 use super::alerts::messages::Firing;
 use super::terms::Terms;
+use crate::metrics::aggregate::Aggregate;
 use crate::metrics::facts::Facts;
 use crate::metrics::history::History;
 use crate::metrics::selection::{Selection, TOPICS};
@@ -118,15 +119,45 @@ pub struct Metrics<'a> {
     pub selection: &'a Selection,
 }
 
+/// A `metrics` message of means, with `min` and `max` beside them.
+pub struct Means<'a> {
+    /// What the samples came to.
+    pub means: &'a Aggregate,
+    /// The number of the newest in the sequence of base ticks.
+    pub sequence: u64,
+    /// The subscription, unless it is the default one.
+    pub sub: &'a str,
+}
+
+impl Serialize for Means<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        serialize_head(&mut map, self.sequence, self.means.time_ms(), self.sub)?;
+        self.means.serialize_into(&mut map)?;
+        map.end()
+    }
+}
+
+/// What each `metrics` message begins with.
+fn serialize_head<M: SerializeMap>(
+    map: &mut M,
+    sequence: u64,
+    time_ms: u64,
+    sub: &str,
+) -> Result<(), M::Error> {
+    map.serialize_entry("type", "metrics")?;
+    map.serialize_entry("seq", &sequence)?;
+    map.serialize_entry("t", &time_ms)?;
+    if sub != DEFAULT_SUBSCRIPTION {
+        map.serialize_entry("sub", sub)?;
+    }
+    Ok(())
+}
+
 impl Serialize for Metrics<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("type", "metrics")?;
-        map.serialize_entry("seq", &self.sequence)?;
-        map.serialize_entry("t", &self.snapshot.time_ms)?;
-        if self.sub != DEFAULT_SUBSCRIPTION {
-            map.serialize_entry("sub", self.sub)?;
-        }
+        serialize_head(&mut map, self.sequence, self.snapshot.time_ms, self.sub)?;
         self.snapshot.select(self.selection).serialize_into(&mut map)?;
         map.end()
     }

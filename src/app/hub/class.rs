@@ -1,12 +1,13 @@
 //! Subscriptions that are served by one encoding.
 //!
 //! A [`Class`] owns its members, when it is due, and what its mode keeps between two messages: of a
-//! batch the samples so far, as they will be sent. It is stepped at each base tick and emptied when
+//! batch the samples so far, as they will be sent, and of means their sums. It is stepped at each base tick and emptied when
 //! its message is made. Knows no connection: members are handles.
 
 use super::Member;
-use crate::app::protocol::{DEFAULT_SUBSCRIPTION, Metrics, write_json};
+use crate::app::protocol::{DEFAULT_SUBSCRIPTION, Means, Metrics, write_json};
 use crate::app::terms::{Mode, Terms};
+use crate::metrics::aggregate::Aggregate;
 use crate::metrics::snapshot::Snapshot;
 
 /// A sample on its way to the classes.
@@ -31,6 +32,8 @@ pub(super) struct Class {
     /// A message is to be made.
     pub(super) is_due: bool,
     batch: Batch,
+    /// Of [`Mode::Mean`], what the samples of the interval come to so far.
+    means: Option<Box<Aggregate>>,
 }
 
 /// What a class of [`Mode::Batch`] has kept: whole messages, with commas between.
@@ -47,7 +50,9 @@ const BATCH_BYTES_AROUND: usize = 128;
 
 impl Class {
     pub(super) fn new(terms: Terms, phase: u64) -> Class {
-        Class { terms, phase, members: Vec::new(), is_due: false, batch: Batch::default() }
+        let means = (terms.mode == Mode::Mean).then(|| Box::new(Aggregate::new(&terms.selection)));
+        let batch = Batch::default();
+        Class { terms, phase, members: Vec::new(), is_due: false, batch, means }
     }
 
     /// Bytes that one holds at most for what it will send, if a message has at most `bytes_max`: a
@@ -66,6 +71,9 @@ impl Class {
         // A class whose tick was skipped is due at the next there is.
         let before = sample.sequence.saturating_sub(1 + sample.skipped);
         let is_point = self.points_to(sample.sequence) > self.points_to(before);
+        if let Some(means) = &mut self.means {
+            means.add(sample.snapshot);
+        }
         match self.terms.mode {
             Mode::Last | Mode::Mean => {
                 self.is_due |= is_point;
@@ -91,6 +99,11 @@ impl Class {
     /// Appends the message that is due, which is due no more. Gives how many encodings that took.
     pub(super) fn take(&mut self, snapshot: &Snapshot, sequence: u64, out: &mut Vec<u8>) -> u64 {
         self.is_due = false;
+        if let Some(means) = &mut self.means {
+            write_json(&Means { means, sequence, sub: &self.terms.sub }, out);
+            means.clear();
+            return 1;
+        }
         match self.terms.mode {
             Mode::Last | Mode::Mean => {
                 write_json(&self.metrics(snapshot, sequence), out);
@@ -214,6 +227,20 @@ mod tests {
         let mut class = class("last", None, 5000, 3);
         let seen = messages(&mut class, &[101, 102, 105, 106, 108, 109, 130, 131, 133], 1000);
         assert_eq!(sequences(&seen), [105, 108, 130, 133]);
+    }
+
+    #[test]
+    fn means_are_those_of_the_interval_with_the_least_and_the_most_beside_them() {
+        let ticks: Vec<u64> = (1..=10).collect();
+        let mut class = class("mean", None, 5000, 0);
+        let seen = messages(&mut class, &ticks, 1000);
+        assert_eq!(sequences(&seen), [5, 10]);
+        let figures = |message: &Value| {
+            [message, &message["min"], &message["max"]].map(|part| part["load"]["one"].clone())
+        };
+        assert_eq!(figures(&seen[0]), [3, 1, 5].map(Value::from));
+        assert_eq!(figures(&seen[1]), [8, 6, 10].map(Value::from), "and of no other");
+        assert_eq!(seen[0]["sub"], "s");
     }
 
     #[test]
