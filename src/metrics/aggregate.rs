@@ -5,7 +5,7 @@
 //! start, high-water marks) the newest value that was known takes the mean's place. Rows are those
 //! of the newest sample, in its order, matched by key; elements of a list are matched by position.
 //! Promises: no code for a single metric; no allocation while the rows stay the same, nor when a
-//! window ends; of what is gone at most [`GONE_ROWS_MAX`] rows a topic are held, until the window
+//! window ends; of what is gone at most `GONE_ROWS_MAX` rows a topic are held, until the window
 //! ends. May import: `definition`, `selected`, `selection`, `snapshot`, `tally`.
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -255,13 +255,12 @@ impl Cell {
             }
             (Cell::List(tallies), Value::List(figures)) => tallies.add(figures),
             (Cell::Flag(newest), Value::Flag(flag)) => *newest = flag,
-            (Cell::Text(newest), Value::Text(text)) => {
-                if newest != text {
-                    newest.clear();
-                    newest.push_str(text);
-                }
+            (Cell::Text(newest), Value::Text(text)) if newest != text => {
+                newest.clear();
+                newest.push_str(text);
             }
-            // A column's kind is the same in every sample.
+            // The text that is there; or nothing else, for a column's kind is the same in every
+            // sample.
             _ => {}
         }
     }
