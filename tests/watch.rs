@@ -140,7 +140,9 @@ fn speaking(messages: Vec<Value>) -> (String, JoinHandle<Value>) {
             let _ = socket.send(Message::text(message.to_string()));
         };
         say(&mut socket, &json!({"type": "hello", "protocol": 1, "interval_ms": 1000}));
-        let asked = support::next(&mut socket);
+        let asked = socket.read().expect("it subscribes").into_text().expect("a request is text");
+        let asked = serde_json::from_str(&asked).expect("a request is JSON");
+        support::schema::Schema::ours().check_client_message(&asked);
         for message in &messages {
             say(&mut socket, message);
         }

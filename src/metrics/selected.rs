@@ -315,8 +315,17 @@ mod tests {
         );
         let whole: serde_json::Value = serde_json::from_str(&json(&["server"])).unwrap();
         let names: Vec<&String> = whole["server"].as_object().unwrap().keys().collect();
-        let expected =
-            ["cache", "connections", "loop", "messages", "pools", "process", "queues", "tasks"];
+        let expected = [
+            "cache",
+            "connections",
+            "loop",
+            "messages",
+            "pools",
+            "process",
+            "queues",
+            "subscriptions",
+            "tasks",
+        ];
         assert_eq!(names, expected);
     }
 
