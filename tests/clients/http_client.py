@@ -128,7 +128,7 @@ def api(client, setting):
         query = "&".join(f"metric={urllib.parse.quote(name, safe='')}" for name in names)
         check_series(fetched(f"api/v1/history?{query}&points=3"), names)
         kind, text = fetched("api/v1/history?metric=load.one&format=csv")
-        equal((kind.split(";")[0], text.split(",")[0]), ("text/csv", "load.one"))
+        equal((kind.split(";")[0], text.split(",")[0]), ("text/csv", "metric"))
         rows = fetched("api/v1/processes?sort=memory&limit=5")["rows"]
         equal(len(rows), 5)
         equal([row["rss"] for row in rows], sorted((row["rss"] for row in rows), reverse=True))

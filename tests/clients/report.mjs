@@ -11,8 +11,6 @@ export const certificate = setting.certificate ? readFileSync(setting.certificat
 // From where tests/clients/run has installed it.
 export const installed = createRequire(process.env.NODE_MODULES + "/");
 
-export class NotThere extends Error {}
-
 export function tell(fields) {
   process.stdout.write(JSON.stringify(fields) + "\n");
 }
@@ -36,6 +34,6 @@ export async function step(sentence, show) {
     tell({ ok: sentence });
   } catch (error) {
     const why = String(error?.stack ?? error) + (error?.cause ? ` (${error.cause})` : "");
-    tell({ [error instanceof NotThere ? "later" : "failed"]: sentence, why: why.slice(0, 1000) });
+    tell({ failed: sentence, why: why.slice(0, 1000) });
   }
 }

@@ -7,10 +7,6 @@ import sys
 import traceback
 
 
-class NotThere(Exception):
-    """The server does not know this yet."""
-
-
 def say(**fields):
     print(json.dumps(fields), flush=True)
 
@@ -19,8 +15,6 @@ def step(sentence, show):
     """Runs `show`, and says whether it went as the sentence has it."""
     try:
         show()
-    except NotThere as error:
-        say(later=sentence, why=str(error))
     except Exception as error:
         # A client may fail in its own way, and the next step is another.
         place = traceback.extract_tb(error.__traceback__)

@@ -6,10 +6,7 @@
 
 export async function scenario(open, tell, ask, setting) {
   const PATIENCE_MS = 15000;
-  const NOT_THERE = ["bad_request", "unknown_type"];
   const interval = setting.interval_ms;
-
-  class NotThere extends Error {}
 
   function check(isRight, ...told) {
     if (!isRight) throw new Error(told.map((one) => JSON.stringify(one)).join(" ").slice(0, 700));
@@ -25,7 +22,7 @@ export async function scenario(open, tell, ask, setting) {
       await tell({ ok: sentence });
     } catch (error) {
       const why = String(error?.stack ?? error).slice(0, 1000);
-      await tell({ [error instanceof NotThere ? "later" : "failed"]: sentence, why });
+      await tell({ failed: sentence, why });
     }
   }
 
@@ -83,8 +80,7 @@ export async function scenario(open, tell, ask, setting) {
 
     async wanted(kind, message) {
       const answer = await this.asked(message);
-      if (answer.type === "error" && NOT_THERE.includes(answer.code)) throw new NotThere(answer.message);
-      equal(answer.type, kind);
+      check(answer.type === kind, answer, "is not", kind);
       return answer;
     }
 

@@ -9,10 +9,9 @@ back.
 import json
 import time
 
-from report import NotThere, ask, check, equal, say, step
+from report import ask, check, equal, say, step
 
 PATIENCE_S = 15
-NOT_THERE = ("bad_request", "unknown_type")
 
 
 class Closed(Exception):
@@ -50,9 +49,7 @@ class Session:
     def wanted(self, kind, **message):
         """The answer, of that type; the first of its parts, where it has some."""
         answer = self.asked(**message)
-        if answer["type"] == "error" and answer["code"] in NOT_THERE:
-            raise NotThere(answer["message"])
-        equal(answer["type"], kind)
+        check(answer["type"] == kind, answer, "is not", kind)
         return answer
 
     def metrics(self, sub=None):
