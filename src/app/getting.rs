@@ -69,15 +69,13 @@ enum Given {
     Other,
 }
 
-/// Reads a `get` message, whose `type` is known.
+/// Reads a `get` message, which is JSON, and whose `type` is known.
 ///
 /// # Errors
 /// A refusal that names the field that makes no sense.
 pub fn parse(text: &str) -> Result<Wanted, Refusal> {
-    let fields: Fields = serde_json::from_str(text).map_err(|error| {
-        let code = if error.is_data() { ErrorCode::BadRequest } else { ErrorCode::BadJson };
-        Refusal::new(code, error)
-    })?;
+    let fields: Fields =
+        serde_json::from_str(text).map_err(|error| Refusal::new(ErrorCode::BadRequest, error))?;
     let wanted = match &fields.what {
         Given::Text(what) if what == "history" => fields.history().map(|mut query| {
             // A reader puts parts together by the name.

@@ -3,6 +3,8 @@
 //! What a client sends becomes a [`Request`], or a [`Refusal`] that says what is wrong with it; its
 //! `id` is given back either way. Unknown fields are ignored. Pure: nothing is carried out here.
 
+use std::fmt;
+
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -46,20 +48,25 @@ struct OnlyId {
 pub fn parse(text: &str, base_interval_ms: u64) -> (Option<Id>, Result<Request, Refusal>) {
     // The structs would also be read from an array, by position.
     if !text.trim_ascii_start().starts_with('{') {
-        return (None, Err(not_an_object(text)));
+        return (None, Err(bad(text, "a message is an object")));
     }
-    let id = serde_json::from_str::<OnlyId>(text).ok().and_then(|only| only.id);
+    let only = serde_json::from_str::<OnlyId>(text);
+    let fields = serde_json::from_str::<Fields>(text).map_err(|error| bad(text, error));
+    let request = fields.and_then(|fields| request(fields, text, base_interval_ms));
+    // Who waits for an answer with a name that cannot be given back would wait for ever.
+    let Ok(OnlyId { id }) = only else {
+        let message = "id must be a text or a whole number of 64 bits with its sign";
+        return (None, request.and_then(|_| Err(bad(text, message))));
+    };
     let id = id.filter(|id| !matches!(id, Id::Text(text) if text.len() > ID_BYTES_MAX));
-    let fields = serde_json::from_str::<Fields>(text).map_err(|error| {
-        let code = if error.is_data() { ErrorCode::BadRequest } else { ErrorCode::BadJson };
-        Refusal::new(code, error)
-    });
-    (id, fields.and_then(|fields| request(fields, text, base_interval_ms)))
+    (id, request)
 }
 
-fn not_an_object(text: &str) -> Refusal {
+/// The refusal of a text that is no message, with these words if at least it is JSON. Who reads a
+/// value of a wrong type stops there, and has not seen the rest.
+fn bad(text: &str, message: impl fmt::Display) -> Refusal {
     match serde_json::from_str::<IgnoredAny>(text) {
-        Ok(_) => Refusal::new(ErrorCode::BadRequest, "a message is an object"),
+        Ok(_) => Refusal::new(ErrorCode::BadRequest, message),
         Err(error) => Refusal::new(ErrorCode::BadJson, error),
     }
 }
@@ -182,6 +189,34 @@ mod tests {
         let (id, request) = parse(r#"{"type":"subscribe","topics":5,"id":"x"}"#, 1000);
         assert_eq!(id, Some(Id::Text("x".to_owned())));
         assert!(request.is_err());
+    }
+
+    #[test]
+    fn an_id_of_a_wrong_type_is_refused_and_one_that_is_too_long_is_not_given_back() {
+        for id in ["1.5", "true", "[]", "{}", "18446744073709551615", "1,\"id\":2"] {
+            for kind in ["ping", "subscribe"] {
+                let text = format!(r#"{{"type":"{kind}","id":{id}}}"#);
+                let (given_back, request) = parse(&text, 1000);
+                assert_eq!(given_back, None, "{id}");
+                assert_eq!(request.unwrap_err().code, ErrorCode::BadRequest, "{id}");
+            }
+        }
+        // What else is wrong is told first.
+        assert_eq!(refused(r#"{"type":"dance","id":[]}"#), ErrorCode::UnknownType);
+        for id in ["null".to_owned(), format!("{:?}", "x".repeat(ID_BYTES_MAX + 1))] {
+            let text = format!(r#"{{"type":"ping","id":{id}}}"#);
+            assert_eq!(parse(&text, 1000), (None, Ok(Request::Ping)), "{id}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_json_is_told_so_though_a_value_before_has_a_wrong_type() {
+        for text in [r#"{"type":5,"#, r#"{"type":5}}"#, r#"{"type":"ping","batch":"x""#] {
+            assert_eq!(refused(text), ErrorCode::BadJson, "{text}");
+        }
+        let deep = format!("{}{}", "[".repeat(1000), "]".repeat(1000));
+        let text = format!(r#"{{"type":"get","what":"history","metric":{deep}}}"#);
+        assert_eq!(refused(&text), ErrorCode::BadRequest);
     }
 
     #[test]
