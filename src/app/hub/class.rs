@@ -1,11 +1,11 @@
 //! Subscriptions that are served by one encoding.
 //!
 //! A [`Class`] owns its members, when it is due, and what its mode keeps between two messages: of a
-//! batch the samples so far, as they will be sent, and of means their sums. It is stepped at each base tick and emptied when
-//! its message is made. Knows no connection: members are handles.
+//! batch the samples so far, as they will be sent, and of means their sums. It is stepped at each
+//! base tick and emptied when its message is made. Knows no connection: members are handles.
 
 use super::Member;
-use crate::app::protocol::{DEFAULT_SUBSCRIPTION, Means, Metrics, write_json};
+use crate::app::protocol::{DEFAULT_SUBSCRIPTION, Means, Metrics, NAME_BYTES_MAX, write_json};
 use crate::app::terms::{Mode, Terms};
 use crate::metrics::aggregate::Aggregate;
 use crate::metrics::snapshot::Snapshot;
@@ -45,8 +45,9 @@ struct Batch {
     ready: Option<usize>,
 }
 
-/// What a batch's message has around its samples, at most.
-const BATCH_BYTES_AROUND: usize = 128;
+/// What a batch's message has around its samples, at most: 36 bytes, a header or the lines of an
+/// event, up to 33, and the name, of which each byte may be written as six.
+const BATCH_BYTES_AROUND: usize = 72 + 6 * NAME_BYTES_MAX;
 
 impl Class {
     pub(super) fn new(terms: Terms, phase: u64) -> Class {
@@ -264,6 +265,20 @@ mod tests {
         let mut class = class("batch", Some(60), 1000, 0);
         let seen = messages(&mut class, &ticks, 4 * (sample + 1) + BATCH_BYTES_AROUND);
         assert_eq!(batches(&seen), [[10, 11, 12, 13], [14, 15, 16, 17]]);
+    }
+
+    #[test]
+    fn a_batch_fits_its_message_whatever_its_subscription_is_called() {
+        for sub in ["s".to_owned(), "\u{1}".repeat(NAME_BYTES_MAX)] {
+            let mut class = class("batch", Some(60), 1000, 0);
+            class.terms.sub = sub;
+            for bytes_max in 1000..1100 {
+                for message in messages(&mut class, &[10, 11, 12, 13, 14, 15, 16, 17], bytes_max) {
+                    let bytes = message.to_string().len();
+                    assert!(bytes <= bytes_max, "{bytes} of {bytes_max}");
+                }
+            }
+        }
     }
 
     #[test]
