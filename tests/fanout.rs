@@ -7,13 +7,14 @@ mod frames;
 mod wire;
 
 use std::io::{self, IoSlice};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use frames::UPGRADE_WITHOUT_HISTORY;
 use vitald::app::App;
 use vitald::app::access::Access;
+use vitald::app::hub::CLASSES_MAX;
 use vitald::engine::Engine;
-use vitald::engine::clock::{Clock, Manual};
+use vitald::engine::clock::{Clock, Manual, Tick};
 use vitald::engine::handle::Slot;
 use vitald::engine::limits::Limits;
 use vitald::engine::net::{Event, Net, Peer, Stream};
@@ -194,4 +195,56 @@ fn a_sample_is_encoded_once_for_each_kind_of_subscription_that_is_due() {
     // In two seconds two encodings of each kind at the base interval, and one of the others.
     let rises: Vec<u64> = counts.windows(2).map(|pair| pair[1] - pair[0]).collect();
     assert_eq!(rises, [2 + 2 + 1 + 2 + 1; 4]);
+}
+
+/// A clock that a look takes time at, as what was done since the look before would have.
+#[derive(Clone)]
+struct Hurried {
+    clock: Manual,
+}
+
+/// What a message of 64 KiB takes to be made and compressed, on a small VM.
+const MESSAGE_TAKES: Duration = Duration::from_micros(500);
+
+impl Clock for Hurried {
+    fn now(&self) -> Tick {
+        self.clock.advance(MESSAGE_TAKES);
+        self.clock.now()
+    }
+
+    fn wall(&self) -> SystemTime {
+        self.clock.wall()
+    }
+}
+
+#[test]
+fn the_messages_of_many_kinds_are_not_all_made_in_one_turn() {
+    let (wire, limits) = (Wire::new(), Limits::default());
+    let interval = Duration::from_secs(1);
+    let metrics = MetricsService::with_source(Box::new(Nothing), Facts::default(), interval);
+    let app = App::new(metrics, Access::new(&[], &[], None), limits.slots());
+    let clock = Hurried { clock: wire.clock() };
+    let mut engine = Engine::with_parts(limits, wire.clone(), clock, app).expect("they make sense");
+    let mut turn = || {
+        let before = engine.stats().frames_published;
+        engine.turn(Some(Duration::from_millis(10))).expect("the wire does not fail");
+        engine.stats().frames_published - before
+    };
+    for name in 1..CLASSES_MAX {
+        let client = wire.connect(1 << 20);
+        let wanted = format!(r#"{{"type":"subscribe","sub":"{name}"}}"#);
+        wire.send(client, UPGRADE_WITHOUT_HISTORY);
+        wire.send(client, &frames::client_frame(0x81, wanted.as_bytes()));
+    }
+    let until_ms = wire.now_ms() + 4000;
+    let (mut published, mut most) = (0, 0);
+    while wire.now_ms() < until_ms {
+        let of_turn = turn();
+        (published, most) = (published + of_turn, most.max(of_turn));
+    }
+    // Each has the first subscription and its own.
+    assert!(published >= 3 * 2 * (CLASSES_MAX as u64 - 1), "{published}");
+    // The first that is made is handed out to all who have it.
+    let of_one_kind = CLASSES_MAX as u64 - 1;
+    assert!(most <= of_one_kind + 3, "{most} in one turn");
 }
