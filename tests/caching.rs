@@ -188,6 +188,28 @@ fn a_snapshot_that_is_known_is_not_sent_again_until_there_is_another() {
 }
 
 #[test]
+fn a_schema_that_is_known_is_not_sent_again_and_says_what_it_hangs_on() {
+    let mut host = Host::new(0);
+    let first = host.get("/api/v1/schema", "");
+    let etag = first.field("ETag");
+    let strong = etag.strip_prefix("W/").expect("it stands for each form");
+    let shouted = strong.to_ascii_uppercase();
+    for (tags, status) in [
+        (etag.clone(), "304"),
+        (format!("\"a,b\", {strong}"), "304"),
+        ("*".to_owned(), "304"),
+        (shouted, "200"),
+        (format!("{etag}, *"), "304"),
+        ("\"other\", *".to_owned(), "200"),
+    ] {
+        let answer = host.get("/api/v1/schema", &format!("If-None-Match: {tags}\r\n"));
+        assert_eq!(answer.status(), status, "{tags}");
+        let told = ["ETag", "Cache-Control", "Vary"].map(|name| answer.field(name));
+        assert_eq!(told, ["ETag", "Cache-Control", "Vary"].map(|name| first.field(name)));
+    }
+}
+
+#[test]
 fn each_form_of_a_snapshot_has_a_tag_of_its_own() {
     let mut host = Host::new(0);
     let plain = host.get("/api/v1/snapshot", "");

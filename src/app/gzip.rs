@@ -1,9 +1,9 @@
 //! Answers in gzip, for those who take it and where it pays.
 //!
 //! Owns how much a turn of the loop compresses, and bodies that are kept in both forms. Promises: a
-//! turn compresses for less than 5 ms, [`BYTES_PER_TURN_MAX`], whoever asks for what; beyond that an answer
-//! goes as it is, and so does every one in a program that cannot compress. Imports the engine's
-//! compressor and answers.
+//! turn compresses for less than 5 ms, [`BYTES_PER_TURN_MAX`], whoever asks for what; beyond that
+//! an answer goes as it is, and so does every one in a program that cannot compress. Imports the
+//! engine's compressor and answers.
 
 use crate::engine::compressor::Compressor;
 use crate::engine::connection::frame::{Frame, Kind, OVERHEAD_BYTES};
@@ -42,8 +42,11 @@ impl Gzip {
         is_taken: bool,
         response: Response,
     ) -> Response {
-        if response.status() != 200 {
-            return response;
+        match response.status() {
+            200 => {}
+            // What is known to the peer may hang on what it takes all the same.
+            304 => return with_vary(response),
+            _ => return response,
         }
         let body = response.body().filter(|_| is_taken);
         let gzip = body.and_then(|body| self.compress(context, body));
