@@ -68,8 +68,9 @@ struct Reached {
 impl Hub {
     /// A hub for as many connections as the table has slots.
     pub fn new(slots: usize) -> Hub {
+        let standing = Some(Class::new(Terms::standard(), 0));
         Hub {
-            classes: (0..CLASSES_MAX).map(|_| None).collect(),
+            classes: std::iter::once(standing).chain((1..CLASSES_MAX).map(|_| None)).collect(),
             subscribers: (0..slots).map(|_| Subscriber::default()).collect(),
             reached: None,
         }
@@ -289,8 +290,8 @@ impl Hub {
     }
 }
 
-/// Whether a class stays when its last member leaves: the one that every page begins with does, so
-/// that its place is never taken.
+/// Whether a class is there without members too: the one that every page begins with is, so that
+/// its place is never taken.
 fn is_standing(terms: &Terms) -> bool {
     *terms == Terms::standard()
 }
@@ -433,11 +434,11 @@ mod tests {
     #[test]
     fn the_table_of_classes_has_a_bound_and_a_refusal_changes_nothing() {
         let mut hub = Hub::new(64);
-        for slot in 0..CLASSES_MAX as u32 {
+        for slot in 1..CLASSES_MAX as u32 {
             hub.subscribe(handle(slot), terms(&format!("s{slot}"), "cpu", 1)).unwrap();
         }
         assert!(hub.subscribe(handle(40), terms("other", "cpu", 1)).is_err());
-        assert_eq!(hub.len(), CLASSES_MAX);
+        assert_eq!(hub.len(), CLASSES_MAX - 1);
         // One that is alone in its class can change its terms all the same.
         assert!(hub.subscribe(handle(3), terms("s3", "memory", 1)).is_ok());
         hub.remove(handle(5));
@@ -445,9 +446,18 @@ mod tests {
     }
 
     #[test]
+    fn the_class_that_every_page_begins_with_has_a_place_though_nobody_has_been_there() {
+        let mut hub = Hub::new(64);
+        let taken = |&slot: &u32| terms(&format!("s{slot}"), "cpu", 1);
+        let granted = (0..64).filter(|slot| hub.subscribe(handle(*slot), taken(slot)).is_ok());
+        assert_eq!(granted.count(), CLASSES_MAX - 1);
+        assert_eq!(hub.subscribe(handle(63), Terms::standard()).unwrap().1, &Terms::standard());
+    }
+
+    #[test]
     fn without_room_for_a_class_one_that_covers_it_will_do() {
         let mut hub = Hub::new(64);
-        for slot in 0..CLASSES_MAX as u32 - 3 {
+        for slot in 1..CLASSES_MAX as u32 - 3 {
             hub.subscribe(handle(slot), terms(&format!("s{slot}"), "cpu", 1)).unwrap();
         }
         for (slot, topic, divisor) in [(40, "cpu", 2), (41, "cpu", 5), (42, "memory", 5)] {
@@ -459,7 +469,7 @@ mod tests {
             let refusal = hub.subscribe(handle(51), refused).unwrap_err();
             assert_eq!(refusal.code, ErrorCode::Limit);
         }
-        assert_eq!(hub.len(), CLASSES_MAX + 1);
+        assert_eq!(hub.len(), CLASSES_MAX);
     }
 
     proptest! {
