@@ -38,7 +38,9 @@
 //!
 //! Comes first, and is enough to draw a page. `snapshot` is a whole `metrics` message, `history`
 //! has the last ten minutes at most of what a page draws: `values` are `step_ms` apart and begin at
-//! `t0`. `alerts` lists what fires. Cut short here:
+//! `t0`. `alerts` lists what fires. On a host of a thousand disks and more, where it would have over
+//! 256 KiB, it comes without `history` and, if need be, without the topics that are lists. Cut short
+//! here:
 //!
 //! ```json
 //! {

@@ -210,3 +210,22 @@ fn a_stream_whose_samples_are_too_long_is_told_once_in_an_event() {
     assert!(samples.starts_with("id: 6\ndata: {\"type\":\"metrics\",\"seq\":6,"), "{samples}");
     assert_eq!(samples.matches("\n\n").count(), 2);
 }
+
+#[test]
+fn on_a_host_of_very_much_hello_comes_without_rows() {
+    let (mut engine, wire, _) = start(Limits::default(), 300_000);
+    let mut reader = Reader::open(&mut engine, &wire);
+    let stream = wire.connect(1 << 20);
+    wire.send(stream, b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    run_until(&mut engine, &wire, 250);
+    let messages = reader.messages(&wire);
+    let taken = wire.text(stream);
+    let (_, events) = taken.split_once("\r\n\r\n").expect("a head comes first");
+    let (event, _) = events.split_once("\n\n").expect("an event comes");
+    let data = event.strip_prefix("retry: 3000\ndata: ").expect("it says when to come again");
+    for hello in [messages[0].clone(), data.parse().expect("JSON")] {
+        assert_eq!(hello["type"], "hello");
+        assert_eq!(hello["snapshot"]["cpu"]["usage"], 12.3);
+        assert!(hello["snapshot"].get("filesystems").is_none(), "{hello}");
+    }
+}

@@ -125,7 +125,9 @@ impl App {
     fn snapshot(&mut self, context: &mut Context<'_>, request: &Request<'_>) -> Response {
         self.refresh(context);
         let mut kept = self.cache.snapshot.take().unwrap_or_else(|| {
-            Kept::new(Frame::new(Kind::Plain, |out| write_json(&self.newest(), out)))
+            Kept::new(Frame::new(Kind::Plain, |out| {
+                write_json(&self.newest(&self.everything), out)
+            }))
         });
         let form = kept.form(&mut self.gzip, context, request.accepts_gzip());
         if kept.plain().len() <= context.limits().reply_bytes_max {

@@ -2,7 +2,8 @@
 //!
 //! [`App`] samples on a task of the engine, keeps the sequence number, publishes each sample to the
 //! classes of the hub that are due, and answers messages, in `messages`, and requests, in
-//! `answers`. It owns no socket and no timer. This is the only wing that imports both others.
+//! `answers`; who comes is greeted in `greeting`. It owns no socket and no timer. This is the only
+//! wing that imports both others.
 
 pub mod access;
 pub mod alerts;
@@ -12,6 +13,7 @@ mod connections;
 mod event_stream;
 mod exposition;
 pub mod getting;
+mod greeting;
 mod gzip;
 mod history;
 pub mod hub;
@@ -35,10 +37,9 @@ use self::gzip::{Gzip, Kept};
 use self::hub::Hub;
 use self::messages::Rate;
 use self::processes::Processes;
-use self::protocol::{DEFAULT_SUBSCRIPTION, ErrorMessage, Gap, Hello, Metrics};
+use self::protocol::{DEFAULT_SUBSCRIPTION, Gap, Metrics};
 use self::publishing::Publishing;
 use self::self_metrics::{Inside, SelfMetrics};
-use self::terms::Terms;
 use crate::config::CommandLines;
 use crate::engine::connection::CloseReason;
 use crate::engine::connection::frame::{ENVELOPES, Envelope, Frame, NoFrame, OVERHEAD_BYTES};
@@ -50,7 +51,6 @@ use crate::engine::limits::Limits;
 use crate::engine::tasks::{Owner, Run, TaskId};
 use crate::metrics::MetricsService;
 use crate::metrics::alerts::Rules;
-use crate::metrics::history::History;
 use crate::metrics::selection::Selection;
 use crate::metrics::source::processes::{NoProcesses, ProcessSource};
 
@@ -204,45 +204,9 @@ impl App {
         }
     }
 
-    fn newest(&self) -> Metrics<'_> {
-        Metrics {
-            snapshot: self.metrics.latest(),
-            sequence: self.sequence,
-            sub: DEFAULT_SUBSCRIPTION,
-            selection: &self.everything,
-        }
-    }
-
-    fn hello(
-        &mut self,
-        context: &mut Context<'_>,
-        envelope: Envelope,
-        with_history: bool,
-    ) -> Frame {
-        self.refresh(context);
-        if !with_history {
-            return deflated(context, envelope, self.encode_hello(envelope, None));
-        }
-        let envelope_plain = envelope.of_payload(0);
-        let frame = self.cache.hello[envelope_plain.index()].take();
-        let frame =
-            frame.unwrap_or_else(|| self.encode_hello(envelope, Some(self.metrics.history())));
-        let is_sendable = frame.len() <= context.limits().reply_bytes_max;
-        self.cache.hello[envelope_plain.index()] = is_sendable.then(|| frame.clone());
-        if envelope.of_payload(frame.payload().len()) == envelope_plain {
-            return frame;
-        }
-        let kept = &mut self.cache.hello[envelope.index()];
-        let frame = kept.take().unwrap_or_else(|| context.deflated(&frame));
-        *kept = is_sendable.then(|| frame.clone());
-        frame
-    }
-
-    fn encode_hello(&self, envelope: Envelope, history: Option<&History>) -> Frame {
-        let facts = self.metrics.facts();
-        let alerts = self.alarm.firing();
-        let hello = Hello::new(facts, self.interval_ms(), self.newest(), history, alerts);
-        event_stream::first_frame(envelope, &hello)
+    fn newest<'a>(&'a self, selection: &'a Selection) -> Metrics<'a> {
+        let (snapshot, sequence) = (self.metrics.latest(), self.sequence);
+        Metrics { snapshot, sequence, sub: DEFAULT_SUBSCRIPTION, selection }
     }
 }
 
@@ -293,21 +257,7 @@ impl Handler for App {
 
     fn open(&mut self, context: &mut Context<'_>, handle: Handle, request: &Request<'_>) {
         self.rates[handle.slot()] = Rate::new(context.now());
-        let Some(envelope) = context.envelope(handle) else { return };
-        let hello = self.hello(context, envelope, routes::wants_history(request.query()));
-        // On a host with very much of everything the history may be what does not fit.
-        if !context.reply(handle, hello) {
-            let hello = self.encode_hello(envelope, None);
-            context.reply(handle, hello);
-        }
-        let begun = match envelope {
-            Envelope::Message | Envelope::Deflated(_) => Ok(Terms::standard()),
-            Envelope::Event => self.stream_terms(request.query()),
-        };
-        let begun = begun.and_then(|terms| self.hub.subscribe(handle, terms).map(|_| ()));
-        if let Err(refusal) = begun {
-            reply(context, handle, &ErrorMessage::new(&refusal, None));
-        }
+        self.welcome(context, handle, request);
     }
 
     fn message(&mut self, context: &mut Context<'_>, handle: Handle, message: Message<'_>) {

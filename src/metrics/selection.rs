@@ -86,6 +86,14 @@ impl Selection {
         selection
     }
 
+    /// The topics of the standard selection that are single records: what does not grow with the
+    /// host.
+    pub fn without_rows() -> Selection {
+        let mut selection = Selection::standard();
+        selection.parts.retain(|part| definition::TOPICS[part.topic].key.is_none());
+        selection
+    }
+
     /// The selection that `paths` add up to; the first path that cannot exist is the error.
     pub fn parse<'a>(paths: impl IntoIterator<Item = &'a str>) -> Result<Selection, UnknownPath> {
         let mut selection = Selection { parts: Vec::new() };
