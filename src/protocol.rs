@@ -270,9 +270,9 @@
 //! `GET /events` gives the same messages to who only listens (`EventSource` in a browser, `curl
 //! -N`). The query is what `subscribe` would say: `topics`, separated by commas, may repeat;
 //! `interval_ms`, `mode`, `batch`; and `history=0`. One that makes no sense is refused with 400 and
-//! the reason. There is no `event` field: the type is in the JSON. Samples have an `id`, which is
-//! `seq`; a client that comes again begins anew, with `hello`. After 15 s of silence there is a
-//! comment.
+//! the reason. Where more is granted than it asks for, `subscribed` says so after `hello`. There is
+//! no `event` field: the type is in the JSON. Samples have an `id`, which is `seq`; a client that
+//! comes again begins anew, with `hello`. After 15 s of silence there is a comment.
 //!
 //! ```text
 //! retry: 3000

@@ -14,6 +14,8 @@ use tungstenite::Message;
 use vitald::app::App;
 use vitald::app::access::Access;
 use vitald::app::hub::CLASSES_MAX;
+use vitald::engine::Engine;
+use vitald::engine::clock::Manual;
 use vitald::engine::limits::Limits;
 use vitald::engine::random::Random;
 use vitald::metrics::MetricsService;
@@ -92,6 +94,49 @@ impl Source for Nothing {
     fn read(&mut self, _: Duration, _: &mut Snapshot) {}
 }
 
+fn host_without_anything() -> (Engine<App, Wire, Manual>, Wire) {
+    let interval = Duration::from_secs(1);
+    let metrics = MetricsService::with_source(Box::new(Nothing), Facts::default(), interval);
+    let limits = Limits::default();
+    let app = App::new(metrics, Access::new(&[], &[], None), limits.slots());
+    Wire::engine(limits, app)
+}
+
+/// What comes on a new event stream before its first sample, hello left out.
+fn events(engine: &mut Engine<App, Wire, Manual>, wire: &Wire, query: &str) -> Vec<Value> {
+    let client = wire.connect(1 << 20);
+    let head = format!("GET /events?history=0&{query} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    wire.send(client, head.as_bytes());
+    settle(engine);
+    let text = wire.text(client);
+    let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
+    data.skip(1).map(|data| data.parse().expect("it is JSON")).collect()
+}
+
+#[test]
+fn a_stream_is_told_what_it_is_granted_where_that_is_not_what_it_asked_for() {
+    let (mut engine, wire) = host_without_anything();
+    let asked = "topics=load.one&interval_ms=5000";
+    assert_eq!(events(&mut engine, &wire, asked), [Value::Null; 0], "it has what it asked for");
+    for name in 0..CLASSES_MAX {
+        let client = wire.connect(1 << 20);
+        let wanted = format!(r#"{{"type":"subscribe","sub":"{name}"}}"#);
+        wire.send(client, frames::UPGRADE_WITHOUT_HISTORY);
+        wire.send(client, &frames::client_frame(0x81, wanted.as_bytes()));
+        settle(&mut engine);
+    }
+    assert_eq!(engine.handler().classes(), CLASSES_MAX);
+    assert_eq!(events(&mut engine, &wire, asked), [Value::Null; 0], "others have it too");
+    let told = events(&mut engine, &wire, "topics=load.five&interval_ms=5000");
+    let [granted] = &told[..] else { panic!("{told:?}") };
+    assert_eq!((&granted["type"], &granted["sub"]), (&"subscribed".into(), &"default".into()));
+    assert_eq!(granted["interval_ms"], 1000);
+    assert!(granted["topics"].as_array().is_some_and(|topics| topics.len() > 5), "{granted}");
+    let told = events(&mut engine, &wire, "topics=load.five&mode=mean");
+    let [refused] = &told[..] else { panic!("{told:?}") };
+    assert_eq!((&refused["type"], &refused["code"]), (&"error".into(), &"limit".into()));
+}
+
 /// A message that may ask for anything, or for nonsense.
 fn random_message(random: &mut Random) -> String {
     let paths = ["cpu", "load.one", "memory", "disks.vda", "networks.eth0.up", "server", "nope"];
@@ -111,11 +156,7 @@ fn random_message(random: &mut Random) -> String {
 #[test]
 fn ten_thousand_random_subscriptions_leave_the_classes_at_their_bound_and_the_books_in_balance() {
     const CONNECTIONS: usize = 100;
-    let interval = Duration::from_secs(1);
-    let metrics = MetricsService::with_source(Box::new(Nothing), Facts::default(), interval);
-    let limits = Limits::default();
-    let app = App::new(metrics, Access::new(&[], &[], None), limits.slots());
-    let (mut engine, wire) = Wire::engine(limits, app);
+    let (mut engine, wire) = host_without_anything();
     let mut random = Random::new(7);
     let clients: Vec<usize> = (0..CONNECTIONS)
         .map(|_| {

@@ -4,7 +4,7 @@
 //! ticks, however many come, and is shorter where it would be too long to be sent. Owns no state;
 //! imports the hub's terms and the engine's frames.
 
-use super::protocol::{ErrorMessage, Hello, Refusal};
+use super::protocol::{ErrorMessage, Hello, Refusal, Subscribed};
 use super::terms::Terms;
 use super::{App, deflated, event_stream, reply, routes};
 use crate::engine::connection::frame::{Envelope, Frame};
@@ -24,7 +24,7 @@ impl App {
     ) {
         let Some(envelope) = context.envelope(handle) else { return };
         self.greet(context, handle, envelope, routes::wants_history(request.query()));
-        if let Err(refusal) = self.begin(handle, envelope, request) {
+        if let Err(refusal) = self.begin(context, handle, envelope, request) {
             reply(context, handle, &ErrorMessage::new(&refusal, None));
         }
     }
@@ -48,9 +48,11 @@ impl App {
         }
     }
 
-    /// Gives a connection what it begins with.
+    /// Gives a connection what it begins with. A stream, whose query is not answered, is told what
+    /// it is granted where that is something else.
     fn begin(
         &mut self,
+        context: &mut Context<'_>,
         handle: Handle,
         envelope: Envelope,
         request: &Request<'_>,
@@ -59,7 +61,12 @@ impl App {
             Envelope::Message | Envelope::Deflated(_) => Terms::standard(),
             Envelope::Event => self.stream_terms(request.query())?,
         };
-        self.hub.subscribe(handle, asked).map(|_| ())
+        let interval_ms = self.interval_ms();
+        let (_, granted) = self.hub.subscribe(handle, asked.clone())?;
+        if *granted != asked {
+            reply(context, handle, &Subscribed::new(granted, interval_ms, None));
+        }
+        Ok(())
     }
 
     fn hello(
