@@ -1,13 +1,13 @@
 //! The process table on the loop: read only while somebody watches, a slice at a time.
 //!
 //! Owns the reader, what is wanted of it, the one task that goes on with a scan, and the requests
-//! and messages that wait for one. Who asks makes the table watched for [`WATCHED_FOR`]; while it is, a scan
-//! begins every second, or every interval of the sampling if that is longer, up to 5 s. A slice
-//! ends after half a millisecond, and the next one is due in a later turn, a granule of the timers
-//! further on (4.2 ms): so a scan takes an eighth of the time, and others are served in between.
-//! When nobody has asked for [`WATCHED_FOR`], all memory is given back. Promises: an answer has
-//! rates, and comes in a later turn if need be; no more wait than [`WAITING_MAX`]. Imports the
-//! engine's tasks and answers, and the reader's trait.
+//! and messages that wait for one. Who asks makes the table watched for [`WATCHED_FOR`]; while it
+//! is, a scan begins every second, or every interval of the sampling if that is longer, up to 5 s.
+//! A slice ends after half a millisecond, and the next one is due in a later turn, a granule of the
+//! timers further on (4.2 ms): so a scan takes an eighth of the time, and others are served in
+//! between. When nobody has asked for [`WATCHED_FOR`], all memory is given back. Promises: an
+//! answer has rates, and comes in a later turn if need be; no more wait than [`WAITING_MAX`].
+//! Imports the engine's tasks and answers, and the reader's trait.
 
 mod waiting;
 
