@@ -43,11 +43,16 @@ struct Batch {
     count: u32,
     /// How much of it the next message takes, if that is decided.
     ready: Option<usize>,
+    /// The newest sample fits no message, and is not in it.
+    is_too_long: bool,
 }
 
 /// What a batch's message has around its samples, at most: 36 bytes, a header or the lines of an
 /// event, up to 33, and the name, of which each byte may be written as six.
 const BATCH_BYTES_AROUND: usize = 72 + 6 * NAME_BYTES_MAX;
+
+/// What it has around them at the least.
+const BATCH_BYTES_AROUND_LEAST: usize = br#"{"type":"batch","samples":[]}"#.len();
 
 impl Class {
     pub(super) fn new(terms: Terms, phase: u64) -> Class {
@@ -85,7 +90,7 @@ impl Class {
                 scratch.clear();
                 write_json(&self.metrics(sample.snapshot, sample.sequence), scratch);
                 self.batch.push(scratch, count, bytes_max);
-                self.is_due = self.batch.ready.is_some();
+                self.is_due = self.batch.ready.is_some() || self.batch.is_too_long;
                 1
             }
         }
@@ -117,9 +122,13 @@ impl Class {
                     write_json(&self.terms.sub, out);
                 }
                 out.extend_from_slice(br#","samples":["#);
-                self.batch.take(out);
+                let is_kept = self.batch.take(out);
+                if !is_kept {
+                    // Whoever would get it is told that it is too long.
+                    write_json(&self.metrics(snapshot, sequence), out);
+                }
                 out.extend_from_slice(b"]}");
-                0
+                u64::from(!is_kept)
             }
         }
     }
@@ -135,9 +144,13 @@ impl Class {
 }
 
 impl Batch {
-    /// Keeps a sample. A message is ready when `count` are there, or when this one did not fit with
+    /// Keeps a sample, unless it fits no message. A message is ready when `count` are there, or when this one did not fit with
     /// those before it. One that was ready and has not been sent by then gives way.
     fn push(&mut self, sample: &[u8], count: u32, bytes_max: usize) {
+        self.is_too_long = sample.len() + BATCH_BYTES_AROUND_LEAST > bytes_max;
+        if self.is_too_long {
+            return;
+        }
         let begun_bytes = self.json.len() - self.ready.unwrap_or(0);
         if self.count > 0 && begun_bytes + sample.len() + BATCH_BYTES_AROUND > bytes_max {
             self.make_ready();
@@ -158,10 +171,12 @@ impl Batch {
         self.count = 0;
     }
 
-    /// Appends what is ready and forgets it.
-    fn take(&mut self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.json[..self.ready.unwrap_or(0)]);
+    /// Appends what is ready and forgets it; false if nothing is.
+    fn take(&mut self, out: &mut Vec<u8>) -> bool {
+        let Some(ready) = self.ready else { return false };
+        out.extend_from_slice(&self.json[..ready]);
         self.drop_ready();
+        true
     }
 
     fn drop_ready(&mut self) {
@@ -176,6 +191,8 @@ impl Batch {
 mod tests {
     use super::*;
     use crate::app::terms::Asked;
+    use crate::metrics::definition::Filesystem;
+    use crate::metrics::selection::Selection;
     use serde_json::Value;
 
     fn class(mode: &str, batch: Option<u64>, interval_ms: u64, phase: u64) -> Class {
@@ -279,6 +296,33 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_sample_that_fits_no_message_is_not_kept_and_still_refused_for_its_length() {
+        let mut class = class("batch", Some(2), 1000, 0);
+        class.terms.selection = Selection::parse(["filesystems"]).unwrap();
+        let mut sequence = 0;
+        let mut sent = |path_bytes: usize| {
+            let mount = "x".repeat(path_bytes);
+            let filesystems = vec![Filesystem { mount, ..Filesystem::default() }];
+            let snapshot = Snapshot { filesystems, ..Snapshot::default() };
+            sequence += 1;
+            class.step(Sample { snapshot: &snapshot, sequence, skipped: 0 }, &mut Vec::new(), 2000);
+            let (is_due, mut out) = (class.is_due, Vec::new());
+            if is_due {
+                class.take(&snapshot, sequence, &mut out);
+                let _: Value = serde_json::from_slice(&out).unwrap();
+            }
+            (is_due.then_some(out.len()), class.batch.json.capacity())
+        };
+        assert_eq!(sent(10).0, None, "the first of two");
+        for _ in 0..3 {
+            let (bytes, kept) = sent(10_000);
+            assert!(bytes.is_some_and(|bytes| bytes > 10_000), "{bytes:?}");
+            assert!(kept <= Class::kept_bytes_max(2000), "{kept} are kept");
+        }
+        assert!(sent(10).0.is_some_and(|bytes| bytes < 1000), "the second of two");
     }
 
     #[test]
