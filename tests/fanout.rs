@@ -9,13 +9,16 @@ mod wire;
 use std::io::{self, IoSlice};
 use std::time::{Duration, SystemTime};
 
-use frames::UPGRADE_WITHOUT_HISTORY;
+use frames::{UPGRADE, UPGRADE_WITHOUT_HISTORY};
 use vitald::app::App;
 use vitald::app::access::Access;
 use vitald::app::hub::CLASSES_MAX;
 use vitald::engine::Engine;
 use vitald::engine::clock::{Clock, Manual, Tick};
-use vitald::engine::handle::Slot;
+use vitald::engine::connection::frame::{Frame, Kind};
+use vitald::engine::connection::head::Request;
+use vitald::engine::handle::{Handle, Slot};
+use vitald::engine::handler::{Answer, Context, Handler, Message};
 use vitald::engine::limits::Limits;
 use vitald::engine::net::{Event, Net, Peer, Stream};
 use vitald::metrics::MetricsService;
@@ -247,4 +250,57 @@ fn the_messages_of_many_kinds_are_not_all_made_in_one_turn() {
     // The first that is made is handed out to all who have it.
     let of_one_kind = CLASSES_MAX as u64 - 1;
     assert!(most <= of_one_kind + 3, "{most} in one turn");
+}
+
+/// Sends a word to whoever comes, and to whoever speaks.
+struct Greeter;
+
+impl Greeter {
+    fn greet(context: &mut Context<'_>, handle: Handle) {
+        let word = Frame::new(Kind::Text, |out| out.extend_from_slice(b"hello"));
+        assert!(context.reply(handle, word));
+    }
+}
+
+impl Handler for Greeter {
+    fn request(&mut self, _: &mut Context<'_>, _: Handle, _: &Request<'_>) -> Answer {
+        Answer::Upgrade { protocol: None }
+    }
+
+    fn open(&mut self, context: &mut Context<'_>, handle: Handle, _: &Request<'_>) {
+        Greeter::greet(context, handle);
+    }
+
+    fn message(&mut self, context: &mut Context<'_>, handle: Handle, _: Message<'_>) {
+        Greeter::greet(context, handle);
+    }
+}
+
+/// What is to be sent is carried over turns, so whom it was for may be gone when it is reached.
+#[test]
+fn those_who_come_and_go_while_others_are_sent_to_take_no_places_that_are_not_there() {
+    const STAYING: usize = 400;
+    const COMING: usize = 64;
+    let (wire, limits) = (Wire::new(), Limits { connections_max: 600, ..Limits::default() });
+    let clock = wire.clock();
+    let net = Slow { wire: wire.clone(), clock: clock.clone() };
+    let mut engine = Engine::with_parts(limits, net, clock, Greeter).expect("they make sense");
+    let come = || {
+        let client = wire.connect(1 << 20);
+        wire.send(client, UPGRADE);
+        client
+    };
+    let mut turn = || engine.turn(Some(Duration::ZERO)).expect("the wire does not fail");
+    let staying: Vec<usize> = (0..STAYING).map(|_| come()).collect();
+    while turn().worked {}
+    let (mut opening, mut open) = (Vec::new(), Vec::new());
+    for _ in 0..100 {
+        staying.iter().for_each(|client| wire.send(*client, &frames::client_frame(0x81, b"x")));
+        let coming: Vec<usize> = (0..COMING).map(|_| come()).collect();
+        let leaving = std::mem::replace(&mut open, std::mem::replace(&mut opening, coming));
+        leaving.iter().for_each(|client| wire.fail(*client, io::ErrorKind::ConnectionReset));
+        turn();
+    }
+    while turn().worked {}
+    engine.check().expect("the books are in balance");
 }

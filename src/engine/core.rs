@@ -2,9 +2,10 @@
 //!
 //! Owns the connection table with its generations, the timers, the lists that steer a turn, the
 //! pools and the books. Nothing here is generic and nothing here does I/O, so the code exists once
-//! whatever the network. Lists hold handles: an entry whose connection has ended is passed over.
+//! whatever the network. An entry of a list whose connection has ended is passed over.
 
 use std::collections::VecDeque;
+use std::mem;
 use std::time::Duration;
 
 use slab::Slab;
@@ -56,8 +57,11 @@ pub(super) struct Core {
     pub(super) wheel: Wheel<TimerKey>,
     /// Connections that can be served without a new event.
     pub(super) ready: VecDeque<Handle>,
-    /// Connections whose outbox was filled by the handler, to be flushed at the end of the turn.
-    pub(super) touched: VecDeque<Handle>,
+    /// Whose outbox was filled by the handler, to be flushed at the end of the turn or of a later
+    /// one. A place is on the list once, whoever has it by then: an entry may outlive many.
+    pub(super) touched: VecDeque<Slot>,
+    /// Which places are on that list.
+    pub(super) is_touched: Vec<bool>,
     /// Connections to release at the end of the turn.
     pub(super) doomed: Vec<Slot>,
     pub(super) frames: FramePool,
@@ -90,7 +94,8 @@ impl Core {
             addresses: Addresses::new(slots),
             wheel: Wheel::with_capacity(limits.timers(), now),
             ready: VecDeque::with_capacity(2 * slots),
-            touched: VecDeque::with_capacity(2 * slots),
+            touched: VecDeque::with_capacity(slots),
+            is_touched: vec![false; slots],
             doomed: Vec::with_capacity(slots),
             frames: FramePool::new(PoolBounds {
                 frames_max: limits.frames_max(),
@@ -153,10 +158,11 @@ impl Core {
 
     /// Puts a connection on the list of those to flush, once.
     pub(super) fn touch(&mut self, handle: Handle) {
-        let Some(connection) = self.get_mut(handle) else { return };
-        if !connection.is_touched {
-            connection.is_touched = true;
-            self.touched.push_back(handle);
+        if self.get(handle).is_none() {
+            return;
+        }
+        if !mem::replace(&mut self.is_touched[handle.slot()], true) {
+            self.touched.push_back(handle.slot);
         }
     }
 
@@ -358,6 +364,9 @@ impl Core {
         let queued = self.connections.iter().map(|(_, connection)| connection.queued_bytes);
         let is_summed = self.measures.queued_bytes() == queued.sum::<usize>();
         ensure(is_summed, format_args!("the bytes that wait do not add up"))?;
+        let touched = self.is_touched.iter().filter(|is_touched| **is_touched).count();
+        let is_once = self.touched.len() == touched;
+        ensure(is_once, format_args!("a place is to be flushed more than once"))?;
         let counts = self.tasks.counts;
         let in_table = self.tasks.iter().count();
         let streams = held(|connection| connection.stream.is_some());

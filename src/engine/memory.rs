@@ -69,8 +69,10 @@ impl Limits {
             + size_of::<Measures>()
             // The generation of each place.
             + slots * size_of::<u32>()
-            // Ready and touched: twice as many as there are places, for those that have ended.
-            + 2 * 2 * slots * size_of::<Handle>()
+            // Ready: twice as many as there are places, for those that have ended.
+            + 2 * slots * size_of::<Handle>()
+            // Touched: each place once, and whether it is there.
+            + slots * (size_of::<Slot>() + size_of::<bool>())
             // Doomed.
             + slots * size_of::<Slot>()
             // What a poll has found.

@@ -172,7 +172,8 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
     }
 
     /// Begins to stop: the listeners close at once, idle connections end, answers are finished,
-    /// WebSockets get close code 1001 and event streams their end; after [`Limits::drain_timeout`] what is left is dropped.
+    /// WebSockets get close code 1001 and event streams their end; after [`Limits::drain_timeout`]
+    /// what is left is dropped.
     pub fn shutdown(&mut self) {
         self.start();
         if self.core.is_draining {
@@ -379,11 +380,13 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
         let count = self.core.touched.len().min(FLUSHES_PER_TURN);
         let begun = self.core.now;
         for flushed in 1..=count {
-            let Some(handle) = self.core.touched.pop_front() else { break };
-            let Some(connection) = self.core.get_mut(handle) else { continue };
-            connection.is_touched = false;
-            self.write_out(handle.slot);
-            self.settle(handle.slot);
+            let Some(slot) = self.core.touched.pop_front() else { break };
+            self.core.is_touched[slot as usize] = false;
+            if !self.core.connections.contains(slot as usize) {
+                continue;
+            }
+            self.write_out(slot);
+            self.settle(slot);
             if flushed % FLUSHES_PER_LOOK == 0 && self.clock.now() - begun >= FLUSH_MAX {
                 break;
             }

@@ -97,8 +97,6 @@ pub struct Connection {
     pub(crate) writable: bool,
     /// On the ready list.
     pub(crate) is_ready: bool,
-    /// On the touched list.
-    pub(crate) is_touched: bool,
     /// The handler knows it as an open WebSocket or an event stream.
     pub(crate) is_member: bool,
     /// The task that an open WebSocket or an event stream is, until it is released: running or
@@ -184,7 +182,6 @@ impl Connection {
             readable: false,
             writable: true,
             is_ready: false,
-            is_touched: false,
             is_member: false,
             stream: None,
             owns_tasks: false,
