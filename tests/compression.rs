@@ -16,6 +16,9 @@ use vitald::app::access::Access;
 use vitald::engine::Engine;
 use vitald::engine::clock::Manual;
 use vitald::engine::compressor::Compressor;
+use vitald::engine::connection::head::Request;
+use vitald::engine::handle::Handle;
+use vitald::engine::handler::{Answer, Context, Handler, Message};
 use vitald::engine::limits::Limits;
 use vitald::metrics::MetricsService;
 use vitald::metrics::facts::Facts;
@@ -177,4 +180,39 @@ fn a_bomb_is_refused_as_too_big() {
     settle(&mut engine);
     let frames = frames::take_frames(&mut wire.take(client.id, usize::MAX));
     assert_eq!(frames[0].payload[..2], 1009_u16.to_be_bytes(), "{} bytes", payload.len());
+}
+
+/// Opens a WebSocket for everybody, and has nothing to say.
+struct Listener;
+
+impl Handler for Listener {
+    fn request(&mut self, _: &mut Context<'_>, _: Handle, _: &Request<'_>) -> Answer {
+        Answer::Upgrade { protocol: None }
+    }
+
+    fn message(&mut self, _: &mut Context<'_>, _: Handle, _: Message<'_>) {}
+}
+
+/// Each block costs the making of its tables, even if there is nothing in it.
+#[test]
+fn messages_that_are_long_to_inflate_count_for_several_of_a_turns() {
+    let mut short = Vec::new();
+    assert!(Compressor::default().raw(b"a message as any other", &mut short));
+    // Sixty blocks, each of them with nothing in it and marked as the last.
+    let slow = b"\x03\x00".repeat(60);
+    for (payload, messages_per_turn) in [(short, 16), (slow, 4)] {
+        let (mut engine, wire) = Wire::engine(Limits::default(), Listener);
+        let client = wire.connect(1 << 20);
+        wire.send(client, frames::UPGRADE_DEFLATE);
+        settle(&mut engine);
+        wire.send(client, &client_frame(0xc0 | TEXT, &payload).repeat(40));
+        let mut counts = Vec::new();
+        while counts.iter().sum::<u64>() < 40 {
+            let before = engine.stats().messages;
+            assert!(engine.turn(Some(Duration::ZERO)).expect("the wire does not fail").worked);
+            counts.push(engine.stats().messages - before);
+        }
+        counts.pop();
+        assert!(!counts.is_empty() && counts.iter().all(|count| *count == messages_per_turn));
+    }
 }

@@ -69,7 +69,8 @@ pub struct Limits {
     pub read_bytes_per_turn: usize,
     /// Bytes written to one connection in a turn.
     pub write_bytes_per_turn: usize,
-    /// Messages or requests handled for one connection in a turn.
+    /// Messages or requests handled for one connection in a turn. A compressed message that is long
+    /// to inflate counts for several.
     pub messages_per_turn: usize,
     /// Connections accepted in a turn.
     pub accepts_per_turn: usize,
