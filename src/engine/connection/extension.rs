@@ -20,6 +20,11 @@ impl Window {
     /// The longest that DEFLATE knows: 32 KiB.
     pub const LONGEST: Window = Window { bits: 15 };
 
+    /// That of `bits`, the base-2 logarithm of its bytes: 8 to 15, else `None`.
+    pub(super) fn of_bits(bits: u8) -> Option<Window> {
+        (8..=15).contains(&bits).then_some(Window { bits })
+    }
+
     /// Whether a message of so many bytes may be compressed for this client. The compressor keeps
     /// to the longest window by itself.
     pub fn holds(self, message_bytes: usize) -> bool {
@@ -114,8 +119,7 @@ impl Offer {
 /// A decimal number from 8 to 15 without leading zeros.
 fn window(value: &str) -> Option<Window> {
     let is_plain = !value.starts_with('0') && value.bytes().all(|byte| byte.is_ascii_digit());
-    let bits = value.parse().ok().filter(|bits| is_plain && (8..=15).contains(bits))?;
-    Some(Window { bits })
+    value.parse().ok().filter(|_| is_plain).and_then(Window::of_bits)
 }
 
 /// What has not been read of a field.

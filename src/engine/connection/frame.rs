@@ -1,9 +1,10 @@
 //! Bytes that are encoded once and shared by everyone who gets them.
 //!
 //! A [`Frame`] is a whole WebSocket frame (or the body of an HTTP answer, or events of an event
-//! stream): immutable, reference counted, contiguous. [`FramePool`] keeps the buffers of frames that nobody holds any more and
-//! encodes the next ones into them, so that a steady publish allocates nothing; and it bounds how
-//! many there are and how long one is, so that readers who take nothing cannot make them grow.
+//! stream): immutable, reference counted, contiguous. [`FramePool`] keeps the buffers of frames that
+//! nobody holds any more and encodes the next ones into them, so that a steady publish allocates
+//! nothing; and it bounds how many there are and how long one is, so that readers who take nothing
+//! cannot make them grow.
 //! Server frames are not masked (RFC 6455, section 5.1), which is why one encoding serves all.
 
 use std::sync::Arc;
@@ -95,8 +96,8 @@ struct Buffer {
     start: usize,
     /// What it is.
     kind: Kind,
-    /// Whether its payload is compressed.
-    is_deflated: bool,
+    /// Whether its payload is compressed, and if so, how many bytes it is without.
+    deflated_from: Option<usize>,
     /// Whether a pool knows of it.
     is_pooled: bool,
     /// When what it says was due, if that is to be measured.
@@ -114,20 +115,20 @@ impl Frame {
     pub fn new(kind: Kind, write: impl FnOnce(&mut Vec<u8>)) -> Frame {
         Frame::from_writer(kind, |bytes| {
             write(bytes);
-            false
+            None
         })
     }
 
     /// The same message in a frame of its own, compressed if that makes it shorter.
     pub(crate) fn deflated(&self, compressor: &mut Compressor) -> Frame {
-        if self.0.is_deflated {
+        if self.0.deflated_from.is_some() {
             return self.clone();
         }
         let kind = self.kind();
         Frame::from_writer(kind, |bytes| deflate(kind, self.payload(), bytes, compressor))
     }
 
-    fn from_writer(kind: Kind, write: impl FnOnce(&mut Vec<u8>) -> bool) -> Frame {
+    fn from_writer(kind: Kind, write: impl FnOnce(&mut Vec<u8>) -> Option<usize>) -> Frame {
         let mut buffer = Buffer::new(false);
         buffer.encode(kind, write);
         buffer.bytes.shrink_to_fit();
@@ -166,7 +167,12 @@ impl Frame {
 
     /// Whether a connection with this envelope can be sent it.
     pub(crate) fn fits(&self, envelope: Envelope) -> bool {
-        (self.0.kind == Kind::Event) == (envelope == Envelope::Event)
+        let is_readable = match (self.0.deflated_from, envelope) {
+            (None, _) => true,
+            (Some(bytes), Envelope::Deflated(window)) => window.holds(bytes),
+            (Some(_), Envelope::Message | Envelope::Event) => false,
+        };
+        is_readable && (self.0.kind == Kind::Event) == (envelope == Envelope::Event)
     }
 
     /// When what it says was due, if that is to be measured.
@@ -190,16 +196,22 @@ impl Frame {
     }
 }
 
-/// Appends a message compressed, if that makes it shorter, else as it is. Says which.
-fn deflate(kind: Kind, payload: &[u8], bytes: &mut Vec<u8>, compressor: &mut Compressor) -> bool {
+/// Appends a message compressed, if that makes it shorter, else as it is. Gives how many bytes it
+/// was if it is compressed.
+fn deflate(
+    kind: Kind,
+    payload: &[u8],
+    bytes: &mut Vec<u8>,
+    compressor: &mut Compressor,
+) -> Option<usize> {
     let begin = bytes.len();
     let is_message = matches!(kind, Kind::Text | Kind::Binary);
     if is_message && compressor.raw(payload, bytes) && bytes.len() - begin < payload.len() {
-        return true;
+        return Some(payload.len());
     }
     bytes.truncate(begin);
     bytes.extend_from_slice(payload);
-    false
+    None
 }
 
 impl Buffer {
@@ -208,18 +220,18 @@ impl Buffer {
             bytes: Vec::new(),
             start: 0,
             kind: Kind::Plain,
-            is_deflated: false,
+            deflated_from: None,
             is_pooled,
             due: None,
         }
     }
 
-    /// `write` appends the payload, and says whether it is compressed.
-    fn encode(&mut self, kind: Kind, write: impl FnOnce(&mut Vec<u8>) -> bool) {
+    /// `write` appends the payload, and gives how many bytes it was if it is compressed.
+    fn encode(&mut self, kind: Kind, write: impl FnOnce(&mut Vec<u8>) -> Option<usize>) {
         self.kind = kind;
         self.bytes.clear();
         self.bytes.resize(HEADROOM, 0);
-        self.is_deflated = write(&mut self.bytes);
+        self.deflated_from = write(&mut self.bytes);
         let opcode = match kind {
             Kind::Text => OpCode::Data(Data::Text),
             Kind::Binary => OpCode::Data(Data::Binary),
@@ -229,7 +241,8 @@ impl Buffer {
             }
         };
         // RSV1 says that the message is compressed (RFC 7692, section 6).
-        let header = FrameHeader { opcode, rsv1: self.is_deflated, ..FrameHeader::default() };
+        let rsv1 = self.deflated_from.is_some();
+        let header = FrameHeader { opcode, rsv1, ..FrameHeader::default() };
         let length = (self.bytes.len() - HEADROOM) as u64;
         self.start = HEADROOM - header.len(length);
         let mut room = &mut self.bytes[self.start..HEADROOM];
@@ -296,7 +309,7 @@ impl FramePool {
     ) -> Result<Frame, NoFrame> {
         self.encode_by(kind, due, |bytes| {
             write(bytes);
-            false
+            None
         })
     }
 
@@ -318,7 +331,7 @@ impl FramePool {
         &mut self,
         kind: Kind,
         due: Option<Tick>,
-        write: impl FnOnce(&mut Vec<u8>) -> bool,
+        write: impl FnOnce(&mut Vec<u8>) -> Option<usize>,
     ) -> Result<Frame, NoFrame> {
         let index = self.free_index().ok_or(NoFrame::Full)?;
         let frame = &mut self.frames[index];
@@ -411,6 +424,23 @@ mod tests {
         let frame = Frame::new(Kind::Plain, |bytes| bytes.extend_from_slice(b"body"));
         assert_eq!(frame.as_slice(), b"body");
         assert!(Frame::new(Kind::Plain, |_| {}).is_empty());
+    }
+
+    #[cfg(feature = "compression")]
+    #[test]
+    fn what_is_compressed_fits_those_alone_who_can_inflate_it() {
+        let plain = text(&[b'x'; 300]);
+        let packed = plain.deflated(&mut Compressor::default());
+        assert!(packed.len() < 100);
+        let narrow = Window::of_bits(8).unwrap();
+        for (envelope, fits) in [
+            (Envelope::Message, [true, false]),
+            (Envelope::Deflated(Window::LONGEST), [true, true]),
+            (Envelope::Deflated(narrow), [true, false]),
+            (Envelope::Event, [false, false]),
+        ] {
+            assert_eq!([&plain, &packed].map(|frame| frame.fits(envelope)), fits, "{envelope:?}");
+        }
     }
 
     fn pool(frames_max: usize, kept_max: usize) -> FramePool {
