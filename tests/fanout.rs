@@ -304,3 +304,44 @@ fn those_who_come_and_go_while_others_are_sent_to_take_no_places_that_are_not_th
     while turn().worked {}
     engine.check().expect("the books are in balance");
 }
+
+/// A host on which everything takes long: time passes whenever somebody looks.
+struct Busy(Manual);
+
+impl Clock for Busy {
+    fn now(&self) -> Tick {
+        self.0.advance(Duration::from_millis(2));
+        self.0.now()
+    }
+
+    fn wall(&self) -> SystemTime {
+        self.0.wall()
+    }
+}
+
+#[test]
+fn a_kind_of_subscription_whose_samples_take_longer_than_their_interval_leaves_time_to_others() {
+    let wire = Wire::new();
+    let interval = Duration::from_millis(100);
+    let metrics = MetricsService::with_source(Box::new(Nothing), Facts::default(), interval);
+    let limits = Limits::default();
+    let app = App::new(metrics, Access::new(&[], &[], None), limits.slots());
+    let engine = Engine::with_parts(limits, wire.clone(), Busy(wire.clock()), app);
+    let mut engine = engine.expect("they make sense");
+    let clients: Vec<usize> = (0..251).map(|_| wire.connect(1 << 20)).collect();
+    clients.iter().for_each(|client| wire.send(*client, UPGRADE_WITHOUT_HISTORY));
+    let (other, many) = clients.split_first().expect("there are some");
+    let message = br#"{"type":"subscribe","topics":["load"]}"#;
+    wire.send(*other, &frames::client_frame(0x81, message));
+    let mut turns = |count| {
+        (0..count).for_each(|_| {
+            engine.turn(Some(Duration::ZERO)).expect("the wire does not fail");
+        });
+    };
+    turns(50);
+    clients.iter().for_each(|client| drop(wire.take(*client, usize::MAX)));
+    turns(200);
+    let heard = |client: &usize| frames::take_frames(&mut wire.take(*client, usize::MAX)).len();
+    let (others, least) = (heard(other), many.iter().map(heard).min().expect("there are many"));
+    assert!(others > 10 && least > 10, "{others} and at least {least}");
+}

@@ -55,6 +55,9 @@ pub struct Hub {
     /// Those who come are put behind it; those who move because another leaves are told by their
     /// sequence number.
     reached: Option<Reached>,
+    /// Where the search for the next message begins: behind the class of the last, so that one
+    /// whose members take longer than its interval leaves time to the others.
+    next: usize,
 }
 
 /// How far a message has been handed out.
@@ -73,6 +76,7 @@ impl Hub {
             classes: std::iter::once(standing).chain((1..CLASSES_MAX).map(|_| None)).collect(),
             subscribers: (0..slots).map(|_| Subscriber::default()).collect(),
             reached: None,
+            next: 0,
         }
     }
 
@@ -146,10 +150,12 @@ impl Hub {
         sequence: u64,
         out: &mut Vec<u8>,
     ) -> Option<u64> {
-        let is_due = |class: &Option<Class>| {
-            class.as_ref().is_some_and(|class| class.is_due && !class.members.is_empty())
+        let is_due = |index: &usize| {
+            let class = self.classes[*index].as_ref();
+            class.is_some_and(|class| class.is_due && !class.members.is_empty())
         };
-        let index = self.classes.iter().position(is_due)?;
+        let index = (self.next..CLASSES_MAX).chain(0..self.next).find(is_due)?;
+        self.next = index + 1;
         let class = self.classes[index].as_mut()?;
         let encodings = class.take(snapshot, sequence, out);
         self.reached = Some(Reached { class: index, position: class.members.len(), sequence });
