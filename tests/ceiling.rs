@@ -139,8 +139,8 @@ impl Hoarder {
         }
     }
 
-    /// The newest frame of every class, and all events that can wait, to all who are concerned; each
-    /// in every envelope.
+    /// The newest frame of every class, and all events that can wait, to all who are concerned;
+    /// each in every envelope.
     fn share(&self, context: &mut Context<'_>) {
         let kinds = context.limits().classes_max * ENVELOPES;
         for kind in 0..kinds {

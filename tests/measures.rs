@@ -30,7 +30,8 @@ const ADDRESS: &str = "192.0.2.1:1";
 /// What state takes on the wire.
 const STATE_BYTES: usize = 1_000;
 
-/// Answers with the path, to `/full` that there is no room, to `/later/...` never; publishes when it is told to.
+/// Answers with the path, to `/full` that there is no room, to `/later/...` never; publishes when
+/// it is told to.
 #[derive(Default)]
 struct Gauge {
     open: Vec<Handle>,

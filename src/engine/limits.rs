@@ -2,8 +2,8 @@
 //!
 //! Beyond a limit there is a clear refusal, never growth. The limits multiply out to one number,
 //! [`Limits::memory_ceiling`] (in `memory.rs`, which knows the structures); with the handler's part
-//! it is logged at start. Imports only the numbers of the engine's own tasks and of the envelopes, and
-//! whether it can compress.
+//! it is logged at start. Imports only the numbers of the engine's own tasks and of the envelopes,
+//! and whether it can compress.
 
 use std::time::Duration;
 
@@ -115,8 +115,8 @@ impl Default for Limits {
             // What a Prometheus server is told of a host of 256 cores and 36 interfaces has 560 KB;
             // half would refuse that, and double is for hosts that there are hardly any of.
             long_bytes_max: 1024 * 1024,
-            // One that is kept, and one for each of three that read the one before slowly. With half
-            // two slow readers would leave nothing for a third; double takes 4 MB more.
+            // One that is kept, and one for each of three that read the one before slowly. With
+            // half two slow readers would leave nothing for a third; double takes 4 MB more.
             long_frames_max: 4,
             control_bytes_max: 4 * 1024,
             classes_max: 32,

@@ -34,8 +34,9 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
         self.core.doomed.push(slot);
     }
 
-    /// Ends the task that an open WebSocket or an event stream is. One that we were closing is cancelled, by force if
-    /// its peer has not answered in time; one that its peer ended is complete.
+    /// Ends the task that an open WebSocket or an event stream is. One that we were closing is
+    /// cancelled, by force if its peer has not answered in time; one that its peer ended is
+    /// complete.
     fn end_stream(&mut self, slot: Slot, reason: CloseReason) {
         let connection = self.core.at(slot);
         let Some(from) = connection.stream.take() else { return };

@@ -48,7 +48,8 @@ pub enum Expectation {
     Close(u16),
     /// Every state in time, while it is open; these numbers said back, in order; an end in order.
     Subscriber(Vec<u64>),
-    /// Every state in time, or if it is a quiet one comments in time, and a farewell before the end.
+    /// Every state in time, or if it is a quiet one comments in time, and a farewell before the
+    /// end.
     Stream { is_quiet: bool },
 }
 

@@ -125,8 +125,8 @@ fn good(random: &mut Random) -> Plan {
     Plan { steps, ..plan("good", Expectation::Subscriber(said)) }
 }
 
-/// Follows an event stream, perhaps says what nobody listens to, and leaves in one of the ways there
-/// are, or stays until it is closed.
+/// Follows an event stream, perhaps says what nobody listens to, and leaves in one of the ways
+/// there are, or stays until it is closed.
 fn streamer(random: &mut Random) -> Plan {
     let is_quiet = random.below(3) == 0;
     let mut steps = VecDeque::new();

@@ -41,8 +41,8 @@ impl World {
         );
     }
 
-    /// A good subscriber's newest state is at most one interval old; the newest word to one that gets
-    /// none is as old as a heartbeat at most.
+    /// A good subscriber's newest state is at most one interval old; the newest word to one that
+    /// gets none is as old as a heartbeat at most.
     pub(super) fn check_freshness(&self, client: &Client) {
         let expectation = &client.plan.expectation;
         let (true, Some(opened)) = (expectation.is_good(), client.opened_at) else { return };

@@ -10,7 +10,8 @@ use std::fmt;
 ///
 /// Which event leads where; `tests/machine.rs` holds the engine and this table to each other. The
 /// action is what the peer is sent, then what else is done. An end counts as its first cause: where
-/// the last column is empty it is not decided yet (Head, Reply, Open, Streaming) or has been before.
+/// the last column is empty it is not decided yet (Head, Reply, Open, Streaming) or has been
+/// before.
 ///
 /// | phase | event | action | next | counts as |
 /// |---|---|---|---|---|
@@ -113,8 +114,8 @@ use std::fmt;
 /// - The handler can close what is Open or Streaming and nothing else. A drain leaves alone a head
 ///   that has begun, and what is on its way out.
 /// - Draining with nothing to send is over in the same turn.
-/// - Whoever leaves Open or Streaming is reported to the handler before anything else is done, once;
-///   nothing can be sent to it then.
+/// - Whoever leaves Open or Streaming is reported to the handler before anything else is done,
+///   once; nothing can be sent to it then.
 /// - Dead has no way out. It is released at the end of the turn and its slot is not used before
 ///   that, so nothing that is noted for it can reach its successor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -236,8 +237,8 @@ close_reasons! {
     PeerClosed = "peer_closed",
     /// The handler closed the WebSocket or the event stream.
     Closed = "closed",
-    /// The handler closed the WebSocket because of what its peer did, or the peer of an event stream
-    /// said too much.
+    /// The handler closed the WebSocket because of what its peer did, or the peer of an event
+    /// stream said too much.
     Policy = "policy",
     /// A drain ended it in order.
     Shutdown = "shutdown",

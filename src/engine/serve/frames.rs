@@ -132,8 +132,8 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
         }
     }
 
-    /// Begins the end of a subscriber from our side: with the closing handshake, or with the answers
-    /// that are owed and no more.
+    /// Begins the end of a subscriber from our side: with the closing handshake, or with the
+    /// answers that are owed and no more.
     pub(in crate::engine) fn close(&mut self, slot: Slot, wanted: CloseWanted) {
         self.leave(slot, wanted.reason);
         let now = self.core.now;
