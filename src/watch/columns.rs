@@ -12,6 +12,9 @@ use super::heads;
 use super::totals::{Totals, entries};
 use crate::metrics::definition::{Field, Kind, TOPICS, Topic, Unit};
 
+/// What stands in a path for every row, in the place of its key.
+const EVERY_ROW: &str = "*";
+
 /// Columns that are shown at most; what a sample of 64 KiB can hold is more than anybody can read.
 const COLUMNS_MAX: usize = 512;
 
@@ -168,6 +171,25 @@ impl Entry<'_> {
     /// Where it is sorted: in the order of the table, and behind it what that does not know.
     fn place(&self) -> usize {
         let topic = self.path.split('.').next().and_then(Topic::position);
+    /// Its path with `*` in the place of its row, if it is of one.
+    fn path_of_every_row(&self) -> Option<String> {
+        let (topic, rest) = self.path.split_once('.')?;
+        (rest.len() > self.field.len()).then(|| format!("{topic}.{EVERY_ROW}.{}", self.field))
+    }
+
+    /// Whether `path` names it, or what it is a part of and it is a figure.
+    fn is_asked_for(&self, path: &str) -> bool {
+        let is_of_every_row = path
+            .split_once('.')
+            .is_some_and(|(_, rest)| rest == EVERY_ROW || rest.starts_with("*."));
+        let own = match is_of_every_row {
+            true => self.path_of_every_row(),
+            false => Some(self.path.clone()),
+        };
+        let rest = own.as_ref().and_then(|own| own.strip_prefix(path));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.') && self.is_figure())
+    }
+
         let field = topic.and_then(|topic| TOPICS[topic].field(&self.field));
         field.unwrap_or(usize::MAX)
     }
@@ -235,10 +257,7 @@ fn chosen(paths: &[String], sample: &Value) -> Vec<Column> {
     for path in paths {
         let mut is_found = false;
         for (entry, is_taken) in entries.iter().zip(&mut is_taken) {
-            let is_named = entry.path == *path;
-            let is_below =
-                entry.path.strip_prefix(path.as_str()).is_some_and(|r| r.starts_with('.'));
-            if is_named || is_below && entry.is_figure() {
+            if entry.is_asked_for(path) {
                 is_found = true;
                 if !std::mem::replace(is_taken, true) {
                     entry.columns(&mut columns);
@@ -410,3 +429,14 @@ mod tests {
         assert_eq!(shown(&["sockets"]), []);
     }
 }
+
+    #[test]
+    fn a_star_is_every_row_in_their_order() {
+        let pair = |path: &str, cell: &str| (path.to_owned(), cell.to_owned());
+        let waits = [pair("disks.sdb.await_ms", "1.50"), pair("disks.sda.await_ms", "-")];
+        assert_eq!(shown(&["disks.*.await_ms"]), waits);
+        assert_eq!(paths(&["disks.*"]), paths(&["disks"]));
+        assert_eq!(shown(&["networks.*.up"]), [pair("networks.eth0.1.up", "yes")]);
+        assert_eq!(shown(&["filesystems.*.usage"]), [pair("filesystems.*.usage", "-")]);
+        assert_eq!(paths(&["disks.sda.await_ms", "disks.*.await_ms"]).len(), 2, "each once");
+    }
