@@ -287,7 +287,7 @@ impl<'a> Viewer<'a> {
             // What came before that was not asked for.
             Some("metrics") if self.is_established => {
                 let is_over = match self.options.json {
-                    true => self.print(text, &message)?,
+                    true => self.print(text)?,
                     false => self.show(&message, &mut session.choice)?,
                 };
                 return Ok(is_over.then_some(End::Done));
@@ -303,12 +303,9 @@ impl<'a> Viewer<'a> {
     }
 
     /// Prints a message as it has come; true if that was all.
-    fn print(&mut self, text: &str, message: &Value) -> Result<bool, Error> {
-        // Line ends may stand between the parts of a message.
-        match text.contains(char::is_control) {
-            true => self.count_line(|screen| screen.line(&message.to_string())),
-            false => self.count_line(|screen| screen.line(text)),
-        }
+    fn print(&mut self, text: &str) -> Result<bool, Error> {
+        let line = format::json_line(text);
+        self.count_line(|screen| screen.line(&line))
     }
 
     /// Writes the line of a sample; true if that was all.

@@ -4,6 +4,8 @@
 //! shifts another; what cannot be shown in it is a row of `#`, what is not known a `-`. Sizes are
 //! in units of 1024, counts in units of 1000. May import: the units of the metrics.
 
+use std::borrow::Cow;
+
 use crate::metrics::definition::Unit;
 
 /// What stands for a figure that is not known.
@@ -61,6 +63,26 @@ pub fn text(text: &str, width: usize) -> String {
 /// sequence into it.
 pub fn printable(text: &str) -> String {
     text.chars().map(|letter| if letter.is_control() { '?' } else { letter }).collect()
+}
+
+/// A JSON text as one line of the same meaning that does nothing to a terminal.
+pub fn json_line(text: &str) -> Cow<'_, str> {
+    if !text.contains(char::is_control) {
+        return Cow::Borrowed(text);
+    }
+    let mut line = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            // Those below a space stand between the parts alone, others in texts alone (RFC 8259,
+            // sections 2 and 7).
+            '\0'..' ' => line.push(' '),
+            letter if letter.is_control() => {
+                line.push_str(&format!("\\u{:04x}", u32::from(letter)))
+            }
+            letter => line.push(letter),
+        }
+    }
+    Cow::Owned(line)
 }
 
 /// The time of day of a Unix time, in UTC.
@@ -213,6 +235,16 @@ mod tests {
         assert_eq!(text("a\u{1b}[2Jb", 5), "a?[2J");
         assert_eq!(text("\n", 3), "  ?");
         assert_eq!(printable("\u{9b}x\u{7f}"), "?x?");
+    }
+
+    #[test]
+    fn a_json_text_is_a_line_of_the_same_meaning_that_does_nothing_to_a_terminal() {
+        let text = "{\"b\":\r\n\t[\"a\u{9b}2J\u{7f}\u{e9}\"],\n\"a\":1}";
+        let line = json_line(text);
+        assert_eq!(line, "{\"b\":   [\"a\\u009b2J\\u007f\u{e9}\"], \"a\":1}");
+        let value = |text| serde_json::from_str::<serde_json::Value>(text).unwrap();
+        assert_eq!(value(&line), value(text));
+        assert!(matches!(json_line("[\"\u{e9}\"]"), Cow::Borrowed(_)));
     }
 
     #[test]
