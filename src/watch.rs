@@ -146,7 +146,8 @@ impl<'a> Viewer<'a> {
         let mut backoff = Backoff::new();
         let mut is_first = true;
         while let End::Gone(reason) = end {
-            if is_first && !self.is_established {
+            // Who has shown something has been a vitald, and may be one again.
+            if is_first && !self.is_established && self.written == 0 {
                 return Err(Error::Failed(printable(&format!("{}: {reason}", self.target))));
             }
             is_first = false;

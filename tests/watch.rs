@@ -351,6 +351,22 @@ fn the_token_is_in_the_handshake_and_in_no_sentence() {
     assert!(sentence.contains("has refused the token") && sentence.contains(&address));
     assert!(!sentence.contains("hush"), "{sentence}");
     let head = server.join().expect("it has been asked");
+#[test]
+fn a_server_that_goes_once_a_line_was_shown_is_called_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    let address = listener.local_addr().expect("it is bound").to_string();
+    let mut watching = Watching::start(&[&address]);
+    let (stream, _) = listener.accept().expect("it is called");
+    let mut socket = tungstenite::accept(stream).expect("the handshake succeeds");
+    let snapshot = sample(1, json!({"cpu": {"usage": 1}}));
+    let hello = json!({"type": "hello", "protocol": 1, "interval_ms": 1000, "snapshot": snapshot});
+    socket.send(Message::text(hello.to_string())).expect("it is heard");
+    assert!((0..4).any(|_| watching.line().starts_with("00:00:01 ")), "the greeting has a sample");
+    drop(socket);
+    watching.error_with("is gone");
+    listener.accept().expect("it is called again");
+}
+
     assert!(head.starts_with("GET /vitald/ws?history=0 HTTP/1.1\r\n"), "{head}");
     assert!(head.contains(&format!("Host: {address}\r\n")), "{head}");
     assert!(head.to_lowercase().contains("\r\nauthorization: bearer hush+/=\r\n"), "{head}");
