@@ -30,7 +30,7 @@ use self::client::{Client, Received, wait};
 use self::columns::{Choice, Standard};
 use self::format::printable;
 use self::patience::{Advice, Backoff, Patience};
-use self::screen::Screen;
+use self::screen::{Screen, Size};
 use self::target::Target;
 use crate::app::protocol::{DEFAULT_SUBSCRIPTION, MESSAGE_BYTES_MAX, VERSION};
 use crate::cli::{Place, Secret, Watch};
@@ -324,8 +324,8 @@ impl<'a> Viewer<'a> {
                 self.target
             ))));
         }
-        let rows = height();
-        self.count_line(|screen| screen.sample(sample, &columns, rows))
+        let size = terminal();
+        self.count_line(|screen| screen.sample(sample, &columns, size))
     }
 
     /// Writes what is a line; true if it was the last one, or nobody reads any more.
@@ -344,11 +344,11 @@ impl<'a> Viewer<'a> {
     }
 }
 
-/// The height of the terminal that standard output is, if it is one.
-fn height() -> Option<u16> {
+/// The size of the terminal that standard output is, if it is one.
+fn terminal() -> Option<Size> {
     let out = io::stdout();
     let size = out.is_terminal().then(|| rustix::termios::tcgetwinsize(&out).ok());
-    size.flatten().map(|size| size.ws_row)
+    size.flatten().map(|size| Size { rows: size.ws_row, columns: size.ws_col })
 }
 
 /// Says on standard error that an alert fires, or has resolved.

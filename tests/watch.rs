@@ -131,15 +131,21 @@ fn answering(answer: &'static str) -> (String, JoinHandle<String>) {
 
 /// A server that greets its one viewer as vitald does, and says `messages` when it is asked.
 fn speaking(messages: Vec<Value>) -> (String, JoinHandle<Value>) {
+    saying(messages.iter().map(Value::to_string).collect())
+}
+
+/// The same of messages that are texts already.
+fn saying(messages: Vec<String>) -> (String, JoinHandle<Value>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
     let address = listener.local_addr().expect("it is bound").to_string();
     let thread = thread::spawn(move || {
         let (stream, _) = listener.accept().expect("it is called");
         let mut socket = tungstenite::accept(stream).expect("the handshake succeeds");
-        let say = |socket: &mut WebSocket<TcpStream>, message: &Value| {
-            let _ = socket.send(Message::text(message.to_string()));
+        let say = |socket: &mut WebSocket<TcpStream>, message: &str| {
+            let _ = socket.send(Message::text(message));
         };
-        say(&mut socket, &json!({"type": "hello", "protocol": 1, "interval_ms": 1000}));
+        let hello = json!({"type": "hello", "protocol": 1, "interval_ms": 1000});
+        say(&mut socket, &hello.to_string());
         let asked = socket.read().expect("it subscribes").into_text().expect("a request is text");
         let asked = serde_json::from_str(&asked).expect("a request is JSON");
         support::schema::Schema::ours().check_client_message(&asked);
@@ -166,8 +172,9 @@ fn a_line_a_sample_comes_under_a_head_that_is_repeated_and_all_are_aligned() {
     let lines = lines(&[&vitald.address.to_string(), "--count", "22"]);
     let heads = lines.iter().enumerate().filter(|(_, line)| line.contains("     UTC"));
     let heads: Vec<usize> = heads.map(|(number, _)| number).collect();
-    assert_eq!(heads, [1, 23], "{lines:#?}");
-    assert_eq!(lines.len(), 22 + 4);
+    assert_eq!(heads, [1, 24], "{lines:#?}");
+    assert_eq!(lines.len(), 22 + 6);
+    assert_eq!(lines[2].split_whitespace().next(), Some("%"), "units stand below: {lines:#?}");
     for line in &lines {
         assert_eq!(line.len(), lines[0].len(), "{lines:#?}");
         assert!(line.len() <= 80);
@@ -180,7 +187,8 @@ fn a_line_a_sample_comes_under_a_head_that_is_repeated_and_all_are_aligned() {
         };
         line.char_indices().filter(is_end).map(|(at, _)| at).collect()
     };
-    assert_eq!(ends(&lines[1]), ends(&lines[5]), "{lines:#?}");
+    assert_eq!(ends(&lines[1]), ends(&lines[6]), "{lines:#?}");
+    assert!(ends(&lines[2]).iter().all(|end| ends(&lines[1]).contains(end)), "{lines:#?}");
 }
 
 #[test]
@@ -211,8 +219,34 @@ fn topics_are_the_columns_in_their_order() {
     let names: Vec<&str> = lines[1].split_whitespace().collect();
     assert_eq!(names[..3], ["UTC", "usage", "running"], "{lines:#?}");
     assert_eq!(names.last(), Some(&"one"));
-    assert_eq!(lines[2].split_whitespace().count(), names.len());
+    assert_eq!(lines[3].split_whitespace().count(), names.len());
     assert!(lines[0].contains("-server.tasks-"), "{lines:#?}");
+}
+
+#[test]
+fn a_path_of_every_row_has_a_column_of_each() {
+    let (address, _server) = speaking(vec![
+        json!({"type": "subscribed", "interval_ms": 1000}),
+        sample(
+            1,
+            json!({"networks": [{"name": "eth0", "rx_bytes_per_s": 2048},
+            {"name": "wlan0", "rx_bytes_per_s": 512}]}),
+        ),
+    ]);
+    let topics = "networks.*.rx_bytes_per_s";
+    let lines = lines(&[&address, "--topics", topics, "--count", "1"]);
+    let expected = ["         eth0- wlan0", "     UTC    rx    rx", "           B/s   B/s"];
+    assert_eq!(lines[..3], expected);
+    assert_eq!(lines[3], "00:00:01  2.0K   512");
+}
+
+#[test]
+fn a_message_that_comes_over_several_lines_is_printed_as_one() {
+    let message = "{\"type\":\"metrics\",\n \"seq\":1,\"disks\":[{\"name\":\"\u{9b}2J\u{7f}\"}]}";
+    let (address, _server) =
+        saying(vec![json!({"type": "subscribed"}).to_string(), message.into()]);
+    let expected = r#"{"type":"metrics",  "seq":1,"disks":[{"name":"\u009b2J\u007f"}]}"#;
+    assert_eq!(lines(&[&address, "--json", "--count", "1"]), [expected]);
 }
 
 #[test]
@@ -221,7 +255,7 @@ fn an_interval_is_asked_for() {
         json!({"type": "subscribed", "interval_ms": 5000}),
         sample(1, json!({"cpu": {"usage": 1}})),
     ]);
-    assert_eq!(lines(&[&address, "--topics", "cpu.usage", "-i", "5s", "--count", "1"]).len(), 3);
+    assert_eq!(lines(&[&address, "--topics", "cpu.usage", "-i", "5s", "--count", "1"]).len(), 4);
     let asked = server.join().expect("it has been asked");
     assert_eq!(asked["topics"], json!(["cpu.usage"]));
     assert_eq!(asked["interval_ms"], 5000);
@@ -280,7 +314,7 @@ fn without_an_address_it_watches_where_this_hosts_own_listens() {
     let _vitald = Vitald::start_with(&["-l", &listen]);
     let output = run(watcher(&["--count", "1"]).env("VITALD_LISTEN", &listen));
     assert!(output.status.success(), "{output:?}");
-    assert_eq!(lines(&[&listen, "--count", "2"]).len(), 4);
+    assert_eq!(lines(&[&listen, "--count", "2"]).len(), 5);
 }
 
 #[test]
@@ -318,6 +352,22 @@ fn a_server_that_is_started_again_is_watched_again_under_a_new_head() {
 }
 
 #[test]
+fn a_server_that_goes_once_a_line_was_shown_is_called_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+    let address = listener.local_addr().expect("it is bound").to_string();
+    let mut watching = Watching::start(&[&address]);
+    let (stream, _) = listener.accept().expect("it is called");
+    let mut socket = tungstenite::accept(stream).expect("the handshake succeeds");
+    let snapshot = sample(1, json!({"cpu": {"usage": 1}}));
+    let hello = json!({"type": "hello", "protocol": 1, "interval_ms": 1000, "snapshot": snapshot});
+    socket.send(Message::text(hello.to_string())).expect("it is heard");
+    assert!((0..4).any(|_| watching.line().starts_with("00:00:01 ")), "the greeting has a sample");
+    drop(socket);
+    watching.error_with("is gone");
+    listener.accept().expect("it is called again");
+}
+
+#[test]
 fn a_viewer_is_told_that_the_server_is_being_stopped() {
     let mut vitald = Vitald::start();
     let mut watching = Watching::start(&[&vitald.address.to_string(), "--json"]);
@@ -351,22 +401,6 @@ fn the_token_is_in_the_handshake_and_in_no_sentence() {
     assert!(sentence.contains("has refused the token") && sentence.contains(&address));
     assert!(!sentence.contains("hush"), "{sentence}");
     let head = server.join().expect("it has been asked");
-#[test]
-fn a_server_that_goes_once_a_line_was_shown_is_called_again() {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
-    let address = listener.local_addr().expect("it is bound").to_string();
-    let mut watching = Watching::start(&[&address]);
-    let (stream, _) = listener.accept().expect("it is called");
-    let mut socket = tungstenite::accept(stream).expect("the handshake succeeds");
-    let snapshot = sample(1, json!({"cpu": {"usage": 1}}));
-    let hello = json!({"type": "hello", "protocol": 1, "interval_ms": 1000, "snapshot": snapshot});
-    socket.send(Message::text(hello.to_string())).expect("it is heard");
-    assert!((0..4).any(|_| watching.line().starts_with("00:00:01 ")), "the greeting has a sample");
-    drop(socket);
-    watching.error_with("is gone");
-    listener.accept().expect("it is called again");
-}
-
     assert!(head.starts_with("GET /vitald/ws?history=0 HTTP/1.1\r\n"), "{head}");
     assert!(head.contains(&format!("Host: {address}\r\n")), "{head}");
     assert!(head.to_lowercase().contains("\r\nauthorization: bearer hush+/=\r\n"), "{head}");
@@ -426,7 +460,7 @@ fn what_a_server_sends_does_not_reach_the_terminal_as_an_escape_sequence() {
     ]);
     let output = watch(&[&address, "--topics", "disks"]);
     assert_eq!(output.status.code(), Some(1));
-    for (text, count) in [(output.stdout, 3), (output.stderr, 2)] {
+    for (text, count) in [(output.stdout, 4), (output.stderr, 2)] {
         let text = String::from_utf8(text).expect("it is UTF-8");
         let is_plain = |letter: char| letter == '\n' || !letter.is_control();
         assert!(text.chars().all(is_plain), "{text:?}");

@@ -27,6 +27,8 @@ pub struct Column {
     pub group: String,
     /// What stands over it.
     pub head: String,
+    /// What its figures are in.
+    pub unit: Unit,
     /// How wide it is.
     pub width: usize,
     /// What the sample has for it, as wide as the column.
@@ -73,15 +75,15 @@ const STANDARD: [(&str, &str, Source); 12] = [
     ("cpu", "usage", Source::Path("cpu", "usage")),
     ("cpu", "wait", Source::Path("cpu", "iowait")),
     ("load", "1min", Source::Path("load", "one")),
-    ("memory", "used%", Source::Path("memory", "usage")),
+    ("memory", "used", Source::Path("memory", "usage")),
     ("memory", "avail", Source::Path("memory", "available")),
-    ("swap", "used%", Source::Path("memory", "swap_usage")),
+    ("swap", "used", Source::Path("memory", "swap_usage")),
     ("disk", "read", Source::Total("disks", "read_bytes_per_s")),
     ("disk", "write", Source::Total("disks", "write_bytes_per_s")),
     ("net", "in", Source::Total("networks", "rx_bytes_per_s")),
     ("net", "out", Source::Total("networks", "tx_bytes_per_s")),
     ("press", "io", Source::Path("pressure", "io_some")),
-    ("temp", "C", Source::Hottest),
+    ("temp", "max", Source::Hottest),
 ];
 
 impl Standard {
@@ -133,6 +135,7 @@ impl Standard {
                 path: format!("{topic}.{field}"),
                 group: group.to_owned(),
                 head: head.to_owned(),
+                unit,
                 width,
                 cell: format::figure(value, unit, width),
             }
@@ -168,9 +171,6 @@ impl Entry<'_> {
         }
     }
 
-    /// Where it is sorted: in the order of the table, and behind it what that does not know.
-    fn place(&self) -> usize {
-        let topic = self.path.split('.').next().and_then(Topic::position);
     /// Its path with `*` in the place of its row, if it is of one.
     fn path_of_every_row(&self) -> Option<String> {
         let (topic, rest) = self.path.split_once('.')?;
@@ -190,6 +190,9 @@ impl Entry<'_> {
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.') && self.is_figure())
     }
 
+    /// Where it is sorted: in the order of the table, and behind it what that does not know.
+    fn place(&self) -> usize {
+        let topic = self.path.split('.').next().and_then(Topic::position);
         let field = topic.and_then(|topic| TOPICS[topic].field(&self.field));
         field.unwrap_or(usize::MAX)
     }
@@ -220,15 +223,15 @@ impl Entry<'_> {
             Some((inner, last)) => (format!("{group}.{inner}"), last.to_owned()),
             None => (group, field),
         };
-        Column { path, group, head: last, width: least, cell: String::new() }.filled(value, unit)
+        Column { path, group, head: last, unit, width: least, cell: String::new() }.filled(value)
     }
 }
 
 impl Column {
     /// With what `value` is, written as wide as the head allows.
-    fn filled(mut self, value: &Value, unit: Unit) -> Column {
+    fn filled(mut self, value: &Value) -> Column {
         self.cell = match value {
-            Value::Number(number) => return self.with_figure(number.as_f64(), unit),
+            Value::Number(number) => return self.with_figure(number.as_f64()),
             Value::String(text) => text.clone(),
             Value::Bool(true) => "yes".to_owned(),
             Value::Bool(false) => "no".to_owned(),
@@ -238,8 +241,8 @@ impl Column {
         self
     }
 
-    fn with_figure(mut self, value: Option<f64>, unit: Unit) -> Column {
-        self.cell = format::figure(value, unit, self.width);
+    fn with_figure(mut self, value: Option<f64>) -> Column {
+        self.cell = format::figure(value, self.unit, self.width);
         self
     }
 }
@@ -428,7 +431,6 @@ mod tests {
         assert_eq!(shown(&["custom"]), [pair("custom.queue", "7.00")]);
         assert_eq!(shown(&["sockets"]), []);
     }
-}
 
     #[test]
     fn a_star_is_every_row_in_their_order() {
@@ -440,3 +442,4 @@ mod tests {
         assert_eq!(shown(&["filesystems.*.usage"]), [pair("filesystems.*.usage", "-")]);
         assert_eq!(paths(&["disks.sda.await_ms", "disks.*.await_ms"]).len(), 2, "each once");
     }
+}

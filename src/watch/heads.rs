@@ -1,10 +1,11 @@
-//! What stands over the columns: two lines, the groups and below them the names.
+//! What stands over the columns: the groups, below them the names, and below those the units.
 //!
 //! Pure. Promises: each head is as wide as its column; within a group no two are alike, so far as
-//! their names are not. Imports nothing of the crate but the columns.
+//! their names are not. May import: the columns, the units of the metrics.
 
 use super::columns::Column;
 use super::format;
+use crate::metrics::definition::Unit;
 
 /// The column of the time. Its name says that it is not the reader's own time.
 const TIME: &str = "UTC";
@@ -15,7 +16,7 @@ const TIME_WIDTH: usize = 8;
 const HEAD_MAX: usize = 9;
 const WORD_MAX: usize = 4;
 
-/// Ends of names that say a unit; the figures show it, or their size does.
+/// Ends of names that say a unit, which stands below.
 const UNITS: [&str; 7] = ["_bytes_per_s", "_per_s", "_per_min", "_ms", "_mhz", "_s", "_bytes"];
 
 /// Gives the columns, whose heads are the names of fields, short ones, and makes each as wide as
@@ -46,9 +47,10 @@ fn short(name: &str) -> String {
     words.join("_")
 }
 
-/// The two lines.
-pub fn lines(columns: &[Column]) -> [String; 2] {
+/// The lines: two, and a third where a column has a unit.
+pub fn lines(columns: &[Column]) -> Vec<String> {
     let (mut groups, mut names) = (" ".repeat(TIME_WIDTH), format::text(TIME, TIME_WIDTH));
+    let mut units = " ".repeat(TIME_WIDTH);
     for group in columns.chunk_by(|left, right| left.group == right.group) {
         let width = group.iter().map(|column| column.width).sum::<usize>() + group.len() - 1;
         groups.push(' ');
@@ -56,9 +58,28 @@ pub fn lines(columns: &[Column]) -> [String; 2] {
         for column in group {
             names.push(' ');
             names.push_str(&format::text(&column.head, column.width));
+            units.push(' ');
+            units.push_str(&format::text(sign(column.unit), column.width));
         }
     }
-    [groups, names]
+    let mut lines = vec![groups, names];
+    lines.extend(Some(units).filter(|units| !units.trim().is_empty()));
+    lines
+}
+
+/// What a unit is written as. Durations have theirs in the cell, where it varies.
+fn sign(unit: Unit) -> &'static str {
+    match unit {
+        Unit::Percent => "%",
+        Unit::Bytes => "B",
+        Unit::BytesPerSecond => "B/s",
+        Unit::PerSecond => "/s",
+        Unit::PerMinute => "/min",
+        Unit::Milliseconds => "ms",
+        Unit::Megahertz => "MHz",
+        Unit::Celsius => "C",
+        Unit::Count | Unit::Seconds | Unit::Number | Unit::Nothing => "",
+    }
 }
 
 /// A name between dashes; of a path that is too long the end, where paths differ.
@@ -79,7 +100,8 @@ mod tests {
 
     fn column(group: &str, head: &str, width: usize) -> Column {
         let (group, head, cell) = (group.to_owned(), head.to_owned(), " ".repeat(width));
-        Column { path: format!("{group}.{head}"), group, head, width, cell }
+        let path = format!("{group}.{head}");
+        Column { path, group, head, unit: Unit::Number, width, cell }
     }
 
     fn shortened(names: &[&str]) -> Vec<String> {
@@ -107,16 +129,27 @@ mod tests {
             column("a/b/c", "x", 3),
             column("memory", "x", 3),
         ];
-        let [groups, names] = lines(&columns);
-        assert_eq!(groups, "         ----cpu---- b/c mem");
-        assert_eq!(names, "     UTC usage  wait   x   x");
+        let expected = ["         ----cpu---- b/c mem", "     UTC usage  wait   x   x"];
+        assert_eq!(lines(&columns), expected);
+    }
+
+    #[test]
+    fn a_unit_stands_below_each_name_that_has_one() {
+        let in_unit = |head: &str, unit| Column { unit, ..column("vda", head, 6) };
+        let columns = [
+            in_unit("await", Unit::Milliseconds),
+            in_unit("x", Unit::Count),
+            in_unit("busy", Unit::Percent),
+        ];
+        assert_eq!(lines(&columns)[2], "             ms             %");
     }
 
     proptest! {
         #[test]
-        fn both_lines_are_as_wide_as_the_cells(names in prop::collection::vec("\\PC{0,20}", 0..6)) {
+        fn all_lines_are_as_wide_as_the_cells(names in prop::collection::vec("\\PC{0,20}", 0..6)) {
             let mut columns: Vec<Column> =
                 names.iter().map(|name| column("", name, 5)).collect();
+            columns.iter_mut().for_each(|column| column.unit = Unit::BytesPerSecond);
             shorten(&mut columns);
             let cells = columns.iter().map(|column| 1 + column.cell.chars().count());
             let width = TIME_WIDTH + cells.sum::<usize>();

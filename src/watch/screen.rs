@@ -1,7 +1,7 @@
 //! Standard output: lines, and a head over them.
 //!
 //! Promises: a line is written whole and at once; the head stands again before it has left a
-//! terminal of any height, and whenever the columns change. Writes to what it is given; knows no
+//! terminal of any size, and whenever the columns change. Writes to what it is given; knows no
 //! network. Imports nothing of the crate but the columns.
 
 use std::io::{self, Write};
@@ -14,8 +14,14 @@ use super::{format, heads};
 /// Lines from one head to the next where there is no terminal to ask.
 const LINES_DEFAULT: usize = 20;
 
-/// Lines that a head and the cursor take of a terminal.
-const LINES_TAKEN: usize = 3;
+/// The size of a terminal in characters; it says 0 where it does not know.
+#[derive(Clone, Copy, Debug)]
+pub struct Size {
+    /// How high it is.
+    pub rows: u16,
+    /// How wide it is.
+    pub columns: u16,
+}
 
 /// Where lines go to.
 #[derive(Debug)]
@@ -39,8 +45,8 @@ impl<W: Write> Screen<W> {
         self.has_head = false;
     }
 
-    /// Writes a sample's line, after the head where that is due. `rows` is the height of the
-    /// terminal, if there is one.
+    /// Writes a sample's line, after the head where that is due. `size` is that of the terminal, if
+    /// there is one.
     ///
     /// # Errors
     /// Those of writing.
@@ -48,14 +54,15 @@ impl<W: Write> Screen<W> {
         &mut self,
         sample: &Value,
         columns: &[Column],
-        rows: Option<u16>,
+        size: Option<Size>,
     ) -> io::Result<()> {
         let is_same = self.paths.iter().eq(columns.iter().map(|column| &column.path));
         let mut text = String::new();
-        if !self.has_head || !is_same || self.lines >= lines_per_head(rows) {
+        let head = heads::lines(columns);
+        if !self.has_head || !is_same || self.lines >= lines_per_head(&head, size) {
             self.paths = columns.iter().map(|column| column.path.clone()).collect();
             (self.has_head, self.lines) = (true, 0);
-            for line in heads::lines(columns) {
+            for line in head {
                 text.push_str(&line);
                 text.push('\n');
             }
@@ -79,22 +86,28 @@ impl<W: Write> Screen<W> {
     }
 }
 
-/// How many lines a head is for. A terminal says 0 where it does not know.
-fn lines_per_head(rows: Option<u16>) -> usize {
-    match rows {
-        None | Some(0) => LINES_DEFAULT,
-        Some(rows) => usize::from(rows).saturating_sub(LINES_TAKEN).max(1),
-    }
+/// How many lines a head is for: as many as a terminal shows below it and above the cursor.
+fn lines_per_head(head: &[String], size: Option<Size>) -> usize {
+    let Some(size) = size.filter(|size| size.rows > 0) else { return LINES_DEFAULT };
+    // A line that is too wide goes on in the next row.
+    let wide = head.first().map_or(0, |line| line.chars().count());
+    let rows_per_line = match usize::from(size.columns) {
+        0 => 1,
+        columns => wide.div_ceil(columns).max(1),
+    };
+    let shown = usize::from(size.rows).saturating_sub(1) / rows_per_line;
+    shown.saturating_sub(head.len()).max(1)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::definition::Unit;
     use serde_json::json;
 
     fn column(path: &str) -> Column {
         let (group, head, cell) = ("g".to_owned(), "h".to_owned(), " 1".to_owned());
-        Column { path: path.to_owned(), group, head, width: 2, cell }
+        Column { path: path.to_owned(), group, head, unit: Unit::Number, width: 2, cell }
     }
 
     /// The numbers of the lines that are heads' second ones.
@@ -104,10 +117,12 @@ mod tests {
         lines.filter(|(_, line)| line.contains("UTC")).map(|(number, _)| number).collect()
     }
 
-    fn written(rows: Option<u16>, lines: usize) -> Vec<u8> {
+    /// So many lines, each of 11 characters.
+    fn written(size: Option<(u16, u16)>, lines: usize) -> Vec<u8> {
         let mut screen = Screen::new(Vec::new());
         for _ in 0..lines {
-            screen.sample(&json!({"t": 0}), &[column("a")], rows).unwrap();
+            let size = size.map(|(rows, columns)| Size { rows, columns });
+            screen.sample(&json!({"t": 0}), &[column("a")], size).unwrap();
         }
         screen.out
     }
@@ -115,9 +130,18 @@ mod tests {
     #[test]
     fn the_head_is_repeated_every_20_lines_or_as_a_terminal_is_high() {
         assert_eq!(heads(&written(None, 41)), [1, 23, 45]);
-        assert_eq!(heads(&written(Some(0), 21)), [1, 23]);
-        assert_eq!(heads(&written(Some(24), 22)), [1, 24], "23 lines are seen above the cursor");
-        assert_eq!(heads(&written(Some(1), 2)), [1, 4], "however low it is");
+        assert_eq!(heads(&written(Some((0, 80)), 21)), [1, 23]);
+        let tall = written(Some((24, 80)), 22);
+        assert_eq!(heads(&tall), [1, 24], "23 lines are seen above the cursor");
+        assert_eq!(heads(&written(Some((1, 80)), 2)), [1, 4], "however low it is");
+    }
+
+    #[test]
+    fn the_head_is_repeated_sooner_where_lines_are_wider_than_the_terminal() {
+        assert_eq!(heads(&written(Some((24, 11)), 22)), [1, 24], "they just fit");
+        assert_eq!(heads(&written(Some((24, 10)), 10)), [1, 12], "11 lines of two rows are seen");
+        assert_eq!(heads(&written(Some((24, 1)), 2)), [1, 4], "however narrow it is");
+        assert_eq!(heads(&written(Some((24, 0)), 22)), [1, 24], "it does not know its width");
     }
 
     #[test]
