@@ -13,7 +13,8 @@
 //!   as a rate at the first sample.
 //! - Paths name figures everywhere: `cpu` is a topic, `memory.usage` a field, `server.messages` a
 //!   group of fields, `disks.vda` a row and `filesystems./.usage` a field of a row. A key may hold
-//!   dots: it is what stands between the first and the last one.
+//!   dots: it is what stands between the first and the last one. In a subscription `*` in the place
+//!   of a key is every row, those to come included: `networks.*.rx_bytes_per_s`.
 //! - Within `vitald.v1` there are only additions: fields, types of message, codes of errors. What a
 //!   client does not know it ignores, and so does the server. What changes its meaning gets another
 //!   subprotocol.
@@ -36,11 +37,11 @@
 //!
 //! # hello
 //!
-//! Comes first, and is enough to draw a page. `snapshot` is a whole `metrics` message, `history`
-//! has the last ten minutes at most of what a page draws: `values` are `step_ms` apart and begin at
-//! `t0`. `alerts` lists what fires. On a host of a thousand disks and more, where it would have over
-//! 256 KiB, it comes without `history` and, if need be, without the topics that are lists. Cut short
-//! here:
+//! Comes first, and is enough to draw a page. `interval_ms` is the base interval, `topics` are all
+//! that there are. `snapshot` is a whole `metrics` message, `history` has the last ten minutes at
+//! most of what a page draws: `values` are `step_ms` apart and begin at `t0`. `alerts` lists what
+//! fires. On a host of a thousand disks and more, where it would have over 256 KiB, it comes without
+//! `history` and, if need be, without the topics that are lists. Cut short here:
 //!
 //! ```json
 //! {
@@ -164,9 +165,9 @@
 //!
 //! `get` asks for `history`, `processes` or `server`. Of `history`, `metric` is a path or a list of
 //! up to 8. Without `since` it has single samples; with it, it reaches as far back as there is
-//! anything, with the finest there is of each stretch. `points` is how many each metric may have;
-//! without it they are as many as an answer holds. A point is time, least, mean and largest; what
-//! was missed is missing.
+//! anything, with the finest there is of each stretch. `until` ends it before the newest; both are
+//! times, and included. `points` is how many each metric may have; without it they are as many as
+//! an answer holds. A point is time, least, mean and largest; what was missed is missing.
 //!
 //! ```json
 //! {"type":"get","what":"history","metric":["cpu.usage","memory.usage"],"since":1767143340000,

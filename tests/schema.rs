@@ -226,6 +226,31 @@ fn each_message_has_what_the_schema_has_and_nothing_else() {
     }
 }
 
+#[test]
+fn every_definition_and_field_of_the_schema_is_described() {
+    // A group of figures is told by those in it.
+    fn fields<'a>(place: &str, told: &'a Value, out: &mut Vec<(String, &'a Value)>) {
+        let record = told.get("items").unwrap_or(told);
+        for (name, field) in record["properties"].as_object().into_iter().flatten() {
+            let place = format!("{place}.{name}");
+            if field["properties"].is_null() {
+                out.push((place.clone(), field));
+            }
+            fields(&place, field, out);
+        }
+    }
+    let mut all = Vec::new();
+    for (name, definition) in Schema::ours().document["$defs"].as_object().expect("there are some")
+    {
+        all.push((name.clone(), definition));
+        fields(name, definition, &mut all);
+    }
+    assert!(all.len() > 200, "{}", all.len());
+    let words = ["description", "const", "$ref"];
+    all.retain(|(_, told)| words.iter().all(|word| told.get(word).is_none()));
+    assert_eq!(all, []);
+}
+
 /// Whether a place is in a message of a client.
 fn is_of_a_client(schema: &Schema, place: &str) -> bool {
     client_messages(schema).iter().any(|name| place.starts_with(&format!("{name}/")))
