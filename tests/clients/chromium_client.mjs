@@ -106,6 +106,26 @@ async function dashboardReturns() {
   await live();
 }
 
+// As a server greets in the first interval of its life, and those sent every 10 s are yet to come.
+async function dashboardFills() {
+  const other = await context.newPage();
+  await other.routeWebSocket(/\/ws$/, (socket) => {
+    socket.connectToServer().onMessage((text) => {
+      const message = JSON.parse(text);
+      for (const one of message.snapshot?.networks ?? []) one.rx_packets_per_s = one.tx_packets_per_s = null;
+      if (message.sub !== "slow" || message.type !== "metrics") socket.send(JSON.stringify(message));
+    });
+  });
+  await other.goto(address.href);
+  await other.waitForFunction(() => {
+    const table = [...document.querySelectorAll("#panels section")]
+      .find((one) => one.textContent.startsWith("Interfaces"));
+    const cells = [...table.querySelectorAll("td")].map((cell) => cell.textContent);
+    return cells.length > 1 && !cells.includes("\u2013");
+  }, null, { timeout: PATIENCE_MS });
+  await other.close();
+}
+
 async function scenarioInPage() {
   await page.exposeFunction("tellTest", tell);
   await page.exposeFunction("askTest", ask);
@@ -136,6 +156,7 @@ if (setting.late_url) {
   await step("a foreign page is refused", foreignPage);
   await step("an EventSource gets hello and samples, ids rise", events);
   await step("an EventSource comes back by itself", eventsReconnect);
+  await step("rates that a greeting lacks are there with the next sample", dashboardFills);
   await step("the dashboard comes back by itself", dashboardReturns);
   await scenarioInPage();
 }

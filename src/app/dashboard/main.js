@@ -21,6 +21,7 @@ const panels = [new Cores(), filesystems, ...tables];
 let cursor = null;
 let frameAsked = false;
 let version = null;
+let slowGranted = false;
 
 function schedule() {
   if (frameAsked || document.hidden) return;
@@ -97,11 +98,13 @@ function welcome(message) {
     notify("The server is now another version than this page was made for. Reload the page.");
   }
   version = server.version;
+  slowGranted = false;
   subscribe("slow", SLOW_MS);
 }
 
 // First the slow paths beside all that the server sends by itself, then in place of that the fast ones. So one that
-// refuses either is no loss: the newest of everything still comes.
+// refuses either is no loss: the newest of everything still comes. One sample of everything is waited for in between:
+// the first one of a server, which greets, has no rates, and the slow ones would be blank for SLOW_MS.
 function subscribe(sub, interval_ms) {
   connection.send({ type: "subscribe", sub, topics: PATHS[sub], interval_ms, id: sub });
 }
@@ -112,11 +115,16 @@ function receive(message) {
       welcome(message);
       break;
     case "metrics":
-      if (message.sub === undefined) store.add(message);
-      else store.merge(message);
+      if (message.sub !== undefined) {
+        store.merge(message);
+        break;
+      }
+      store.add(message);
+      if (slowGranted) subscribe("default");
+      slowGranted = false;
       break;
     case "subscribed":
-      if (message.id === "slow") subscribe("default");
+      if (message.id === "slow") slowGranted = true;
       return;
     case "alert":
       store.alert(message);
