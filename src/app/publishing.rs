@@ -33,10 +33,12 @@ pub(super) struct Publishing {
     payload: Vec<u8>,
     /// The number of its newest sample.
     sequence: u64,
+    /// When that sample was due.
+    due: Tick,
+    /// When the sample that was taken last was due.
+    sample_due: Tick,
     /// Where a sample is written that a batch keeps.
     scratch: Vec<u8>,
-    /// When what is sent was due.
-    due: Tick,
     /// The payload by envelope, wrapped for the first who wants it so.
     frames: [Option<Result<Frame, NoFrame>>; ENVELOPES],
     /// Whether somebody is still to be given the payload.
@@ -53,7 +55,7 @@ impl App {
         let sample = Sample { snapshot, sequence: self.sequence, skipped };
         let publishing = &mut self.publishing;
         publishing.encoded += self.hub.step(sample, &mut publishing.scratch, bytes_max);
-        publishing.due = due;
+        publishing.sample_due = due;
         publishing.scratch.shrink_to(bytes_max);
         self.publish(context);
     }
@@ -88,6 +90,7 @@ impl App {
             let taken = self.hub.take_due(self.metrics.latest(), self.sequence, payload);
             publishing.is_begun = taken.is_some();
             publishing.sequence = self.sequence;
+            publishing.due = publishing.sample_due;
             publishing.encoded += taken?;
         }
     }
