@@ -240,7 +240,13 @@ impl World {
         self.dismiss();
         let own = self.clients.iter().filter_map(Client::next).chain(self.arrivals.last().copied());
         let next = own.min().unwrap_or(until).min(until);
+        let before = self.engine.ledger().row(Resource::Input);
         let turn = self.engine.turn(Some(next.since(now))).expect("this network can be waited for");
+        // Within a turn some may be taken and given back.
+        let taken = self.engine.ledger().row(Resource::Input).opened - before.opened;
+        if before.live() + taken >= self.options.limits.inputs_max as u64 {
+            self.inputs_out_at = Some(self.clock.now());
+        }
         let has_moved = self.clock.now() > now || turn.worked || next <= now;
         self.idle_turns = if has_moved { 0 } else { self.idle_turns + 1 };
         assert!(self.idle_turns < IDLE_TURNS_MAX, "the loop spins: turns that find nothing to do");
@@ -296,10 +302,6 @@ impl World {
             self.engine.audit();
         }
         self.check_phases();
-        let inputs = self.engine.ledger().row(Resource::Input).live();
-        if inputs == self.options.limits.inputs_max as u64 {
-            self.inputs_out_at = Some(self.clock.now());
-        }
         for client in &self.clients {
             self.check_deadline(client);
             self.check_freshness(client);
