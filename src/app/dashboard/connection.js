@@ -1,5 +1,5 @@
 // The WebSocket: opens it, opens it again, and notices when it has gone quiet. Knows nothing of metrics. Calls
-// `receive(message)` for each JSON message and `changed()` when `state` changes:
+// `receive(message)` for each JSON message that is no answer to `ask`, and `changed()` when `state` changes:
 // "connecting" (until the first message), "open", "waiting" (until `retryAt`).
 
 // The first try again comes soon after (a restart takes a second); the last is what a host that is off costs.
@@ -20,6 +20,9 @@ export class Connection {
     this.failures = 0;
     this.retryAt = 0;
     this.retryTimer = 0;
+    // What was asked for and is not answered yet, by id.
+    this.asked = new Map();
+    this.lastId = 0;
     this.open();
   }
 
@@ -40,6 +43,15 @@ export class Connection {
 
   send(message) {
     if (this.socket.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(message));
+  }
+
+  // Asks once (a `get`): `then` is called with the answer, put together of its parts, with the `error` that came
+  // instead, or with null where the connection was lost before.
+  ask(message, then) {
+    if (this.socket.readyState !== WebSocket.OPEN) return then(null);
+    this.lastId += 1;
+    this.asked.set(this.lastId, { then, whole: null });
+    this.send({ type: "get", ...message, id: this.lastId });
   }
 
   // To be called about once a second.
@@ -64,13 +76,28 @@ export class Connection {
       return;
     }
     this.enter("open");
-    this.receive(message);
+    if (this.asked.has(message?.id)) this.answer(message);
+    else this.receive(message);
+  }
+
+  answer(message) {
+    const { then, whole } = this.asked.get(message.id);
+    const joined = whole === null ? message : join(whole, message);
+    if (message.part < message.parts) {
+      this.asked.set(message.id, { then, whole: joined });
+      return;
+    }
+    this.asked.delete(message.id);
+    then(joined);
   }
 
   // close() may wait for an answer that never comes, so this socket is let go of before the next is tried.
   lost() {
     this.socket.onmessage = this.socket.onclose = null;
     this.socket.close();
+    const owed = [...this.asked.values()];
+    this.asked.clear();
+    owed.forEach(({ then }) => then(null));
     if (this.state === "open" && Date.now() - this.startedAt > SETTLED_MS) this.failures = 0;
     const longest = Math.min(RETRY_MS_MAX, RETRY_MS_MIN * 2 ** this.failures);
     // Half fixed, half drawn: after a restart a hundred pages do not come back in the same moment.
@@ -86,4 +113,19 @@ export class Connection {
     this.state = state;
     this.changed();
   }
+}
+
+// A part goes behind those before it: rows behind rows, and points behind the points of the same series.
+function join(whole, part) {
+  const joined = { ...whole, ...part };
+  if (whole.rows) joined.rows = [...whole.rows, ...part.rows];
+  if (whole.series) {
+    const last = whole.series.at(-1);
+    const [first, ...others] = part.series;
+    const goesOn = last && first && last.metric === first.metric;
+    joined.series = goesOn
+      ? [...whole.series.slice(0, -1), { ...last, points: [...last.points, ...first.points] }, ...others]
+      : [...whole.series, ...part.series];
+  }
+  return joined;
 }
