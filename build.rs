@@ -23,14 +23,15 @@ use sha2::{Digest, Sha256};
 
 const DIRECTORY: &str = "src/app/dashboard";
 const SCHEMA: &str = "src/app/schema/messages.json";
-const SCRIPTS: [&str; 8] = [
+const SCRIPTS: [&str; 9] = [
     "units.js",
     "dom.js",
     "definitions.js",
     "store.js",
     "connection.js",
     "chart.js",
-    "view.js",
+    "tiles.js",
+    "table.js",
     "main.js",
 ];
 const STYLE_TAG: &str = "<link rel=\"stylesheet\" href=\"style.css\">";

@@ -41,7 +41,7 @@ mod tests {
     use crate::metrics::selection::{Selection, TOPICS};
 
     const DEFINITIONS: &str = include_str!("dashboard/definitions.js");
-    const VIEW: &str = include_str!("dashboard/view.js");
+    const TABLE: &str = include_str!("dashboard/table.js");
 
     fn page() -> &'static str {
         std::str::from_utf8(PAGE.identity)
@@ -84,7 +84,7 @@ mod tests {
         let mut read = Vec::new();
         for topic in TOPICS {
             let record = format!("sample.{topic}");
-            for text in [DEFINITIONS, VIEW] {
+            for text in [DEFINITIONS, TABLE] {
                 read.extend(read_behind(text, &record).map(|field| format!("{topic}.{field}")));
             }
         }

@@ -4,7 +4,7 @@
 // that may be SLOW_MS old; what a chart draws is always fast. Paths stand whole and in quotes: bench/messages and
 // src/app/assets.rs read them here.
 
-import { bytes, celsius, clockMinutes, count, day, decimal, duration, known, NONE, percent, rate, ratio, share } from "./units.js";
+import { bytes, celsius, clockMinutes, count, day, decimal, duration, KINDS, known, moment, NONE, percent, rate, ratio, share } from "./units.js";
 
 // Lists whose devices are charted: which fields are kept, and which devices the total counts. Without the
 // second, a bridge and its port, or a volume and its disk, would count the same bytes twice.
@@ -24,10 +24,11 @@ export const LISTS = {
 export const entries = (sample, topic) =>
   Array.isArray(sample?.[topic]) ? sample[topic].filter((entry) => entry && typeof entry === "object") : [];
 
-// A router's writable root is often only visible as /overlay.
+// A router's writable root is often only visible as /overlay. Another that is nearly full is what is to be seen first.
 const root = (sample) => {
   const all = entries(sample, "filesystems");
-  return all.find((one) => one.mount === "/") ?? all.find((one) => one.mount === "/overlay") ?? all[0];
+  const main = all.find((one) => one.mount === "/") ?? all.find((one) => one.mount === "/overlay") ?? all[0];
+  return all.reduce((most, one) => one.usage >= 90 && one.usage > most.usage ? one : most, main);
 };
 
 const coreCount = (sample, store) => sample.cpu?.cores?.length || store.host.cores;
@@ -52,71 +53,91 @@ const started = (now, uptime) => !known(now) || !known(uptime) ? NONE
 
 const sensor = (one) => one?.label || one?.sensor || NONE;
 
-// A tile: `figure` (one large value) or `pair` (two named ones), `detail` below, `meter` in percent if it has one.
-// Where `isShown` says no, the host has no such thing.
+// The worst of the three, while at least one is known.
+const pressed = ({ pressure }) => [pressure?.cpu_some, pressure?.memory_some, pressure?.io_some].filter(known)
+  .reduce((most, value) => Math.max(most ?? 0, value), null);
+
+const column = (path) => ({ path });
+const latestRate = (path) => (sample, store) => rate(store.latest(path));
+const leastRate = (most) => Math.max(most, KINDS.rate.least);
+
+// A tile: `figure` (one large value) with `detail` below, or `pair` (two named ones); `note` stands behind the title.
+// Below, the last minutes: of `line`, or of both of the pair, up to `top` (100 without it). A line has the `path` of
+// the store's column, or is `seen` in each sample. `meter` is a bar in percent in place of it. An alert on a metric
+// that `alerts` knows marks the tile. Where `isShown` says no, the host has no such thing.
 export const TILES = [
   {
     label: "CPU", fast: ["cpu.usage", "cpu.cores"], slow: ["cpu.frequency_mhz", "cgroup.cpu_quota_cores"],
     figure: (sample) => percent(sample.cpu?.usage),
     detail: (sample, store) => joined(cores(coreCount(sample, store)),
       known(sample.cpu?.frequency_mhz) ? decimal(sample.cpu.frequency_mhz / 1000, 1) + " GHz" : null, quota(sample)),
-    meter: (sample) => sample.cpu?.usage,
+    line: column("cpu.usage"), alerts: /^(cpu|cgroup\.cpu)/,
   },
   {
     label: "Memory", fast: ["memory.usage", "memory.used"],
     slow: ["memory.total", "cgroup.memory_used", "cgroup.memory_limit"],
     figure: (sample) => percent(sample.memory?.usage),
     detail: (sample) => joined(share(sample.memory?.used, sample.memory?.total), memoryLimit(sample)),
-    meter: (sample) => sample.memory?.usage,
+    line: { ...column("memory.usage"), color: 4 }, alerts: /^(memory\.(?!swap)|cgroup\.memory)/,
   },
   {
     label: "Swap", fast: ["memory.swap_usage", "memory.swap_used"], slow: ["memory.swap_total"],
-    figure: (sample) => percent(sample.memory?.swap_usage),
-    detail: (sample) => sample.memory?.swap_total === 0 ? "none set up"
+    figure: (sample) => sample.memory?.swap_total === 0 ? "none" : percent(sample.memory?.swap_usage),
+    detail: (sample) => sample.memory?.swap_total === 0 ? "no space set up"
       : share(sample.memory?.swap_used, sample.memory?.swap_total),
-    meter: (sample) => sample.memory?.swap_usage,
+    line: { ...column("memory.swap_usage"), color: 2 }, alerts: /^memory\.swap/,
   },
   {
-    label: "Load, 1 min", fast: ["load.one", "load.five", "load.fifteen"],
+    label: "Load", note: () => "1 min", fast: ["load.one", "load.five", "load.fifteen"],
     figure: (sample) => load(sample.load?.one),
     detail: (sample) => "5m " + load(sample.load?.five) + " · 15m " + load(sample.load?.fifteen),
-    meter: (sample, store) => ratio(sample.load?.one, coreCount(sample, store)),
+    line: { seen: (sample) => sample.load?.one }, alerts: /^load\./,
+    top: (most, sample, store) => Math.max(most, coreCount(sample, store) || 1),
   },
   {
-    label: "Disk I/O",
+    label: "Pressure", note: () => "10 s", slow: ["pressure.cpu_some", "pressure.memory_some", "pressure.io_some"],
+    figure: (sample) => percent(pressed(sample)),
+    detail: (sample) => known(pressed(sample)) ? "CPU " + count(sample.pressure.cpu_some) + " · mem "
+      + count(sample.pressure.memory_some) + " · I/O " + count(sample.pressure.io_some) : "not told by this kernel",
+    line: { seen: (sample) => pressed(sample), color: 3 }, alerts: /^pressure\./,
+  },
+  {
+    label: "Disk I/O", note: (sample, store) => store.counted("disks").join(", "),
     pair: [
-      ["read", (sample, store) => rate(store.latest("disks.*.read_bytes_per_s"))],
-      ["write", (sample, store) => rate(store.latest("disks.*.write_bytes_per_s"))],
+      { label: "read", color: 1, ...column("disks.*.read_bytes_per_s"), read: latestRate("disks.*.read_bytes_per_s") },
+      { label: "write", color: 2, ...column("disks.*.write_bytes_per_s"), read: latestRate("disks.*.write_bytes_per_s") },
     ],
-    detail: (sample, store) => store.counted("disks").join(", ") || NONE,
+    top: leastRate, alerts: /^disks\./,
   },
   {
-    label: "Network",
+    label: "Network", note: (sample, store) => store.counted("networks").join(", "),
     pair: [
-      ["in", (sample, store) => rate(store.latest("networks.*.rx_bytes_per_s"))],
-      ["out", (sample, store) => rate(store.latest("networks.*.tx_bytes_per_s"))],
+      { label: "in", color: 1, ...column("networks.*.rx_bytes_per_s"), read: latestRate("networks.*.rx_bytes_per_s") },
+      { label: "out", color: 2, ...column("networks.*.tx_bytes_per_s"), read: latestRate("networks.*.tx_bytes_per_s") },
     ],
-    detail: (sample, store) => store.counted("networks").join(", ") || NONE,
+    top: leastRate, alerts: /^(networks|sockets)\./,
   },
   {
-    label: (sample) => "Filesystem " + (root(sample)?.mount ?? "/"),
+    label: "Filesystem", note: (sample) => root(sample)?.mount ?? "/",
     slow: ["filesystems.*.usage", "filesystems.*.used", "filesystems.*.total"],
     figure: (sample) => percent(root(sample)?.usage),
     detail: (sample) => share(root(sample)?.used, root(sample)?.total),
-    meter: (sample) => root(sample)?.usage,
+    meter: (sample) => root(sample)?.usage, alerts: /^filesystems\./,
   },
   {
-    label: "Temperature", slow: ["temperatures.*.celsius", "temperatures.*.label", "temperatures.*.critical"],
+    label: "Temperature", note: (sample) => sensor(hottest(sample)),
+    slow: ["temperatures.*.celsius", "temperatures.*.label", "temperatures.*.critical"],
     isShown: (sample) => hottest(sample) !== null,
     figure: (sample) => celsius(hottest(sample)?.celsius),
-    detail: (sample) => sensor(hottest(sample)),
-    meter: (sample) => ratio(hottest(sample)?.celsius, hottest(sample)?.critical),
+    detail: (sample) => known(hottest(sample)?.critical) ? "critical at " + celsius(hottest(sample).critical) : "hottest sensor",
+    line: { seen: (sample) => hottest(sample)?.celsius, color: 2 }, alerts: /^temperatures\./,
+    top: (most, sample) => Math.max(most, hottest(sample)?.critical ?? 100),
   },
   {
     label: "Uptime", fast: ["system.uptime_s"], slow: ["system.processes"],
     figure: (sample) => duration(sample.system?.uptime_s),
     detail: (sample) => started(sample.t, sample.system?.uptime_s) + "\n"
-      + count(sample.system?.processes) + " processes",
+      + count(sample.system?.processes) + " processes", alerts: /^system\./,
   },
 ];
 
@@ -154,10 +175,10 @@ export const CHARTS = [
   },
 ];
 
-const sum = (...values) => values.some(known) ? values.reduce((total, value) => total + (known(value) ? value : 0), 0) : null;
+export const sum = (...values) => values.some(known) ? values.reduce((total, value) => total + (known(value) ? value : 0), 0) : null;
 
 // A table: one row an entry of `topic`, told apart by `key`. A column has `cell` (text), and may have `note` (small
-// text behind it), `meter` (percent, drawn before the text), `text` (left), `minor` (left out on a phone), `width`.
+// text behind it), `meter` (percent, drawn before the text; `plain` where much is not bad), `text` (left), `minor` (left out on a phone), `width`.
 // One that is `optional` is not shown while it is empty.
 export const TABLES = [
   {
@@ -225,13 +246,33 @@ const WRITTEN = [
   [/bytes_per_s$/, rate],
   [/^memory\.|^cgroup\.memory|\.(total|used|available|rss|heap|bytes)$/, bytes],
   [/celsius$/, celsius],
+  [/_ms\b/, (value) => count(value) + (known(value) ? "\u00a0ms" : "")],
 ];
-const written = (metric, value) => (WRITTEN.find(([name]) => name.test(metric))?.[1] ?? count)(value);
+export const written = (metric, value) => (WRITTEN.find(([name]) => name.test(metric))?.[1] ?? count)(value);
 
-// A firing alert in words: the value is the one that made it fire.
-export const alertText = ({ metric, value, threshold, since, rule }) => metric + (value < threshold ? " below " : " above ")
-  + written(metric, threshold) + " since " + (Date.now() - since < 86400000 ? clockMinutes : day).format(since)
-  + ", " + written(metric, value) + " then (" + rule + ")";
+// From the mildest on, with their words.
+export const SEVERITIES = { info: "Notice", warning: "Warning", critical: "Critical" };
+
+export const worst = (alerts) => Object.keys(SEVERITIES).findLast((name) => alerts.some(({ severity }) => severity === name));
+
+const TOPIC_WORDS = { cpu: "CPU", server: "vitald", disks: "Disk", filesystems: "Filesystem", networks: "Interface", temperatures: "Sensor" };
+
+// "CPU usage", "Disk vda utilisation", "vitald messages latency ms p99": a row's own name stays as it is.
+function metricText(metric) {
+  const [topic, ...middle] = metric.split(".");
+  const field = middle.pop() ?? "";
+  const plain = (text) => text.replace(/[._]/g, " ");
+  const row = middle.join(".");
+  const first = TOPIC_WORDS[topic] ?? topic[0]?.toUpperCase() + topic.slice(1);
+  return [first, topic === "server" ? plain(row) : row, plain(field)].filter(Boolean).join(" ");
+}
+
+// A rule, and a firing alert of it, in words. The value is the one that made it fire.
+export const ruleText = ({ metric, above, below }) => metricText(metric) + (known(below) ? " below " : " above ")
+  + written(metric, above ?? below).replace(/\.0(?=\D)/, "");
+export const alertTitle = ({ metric, value, threshold }) => ruleText({ metric, [value < threshold ? "below" : "above"]: threshold });
+export const alertText = (alert) => alertTitle(alert) + " since " + moment(alert.since)
+  + ", " + written(alert.metric, alert.value) + " then (" + alert.rule + ")";
 
 export function hostFacts(host) {
   return joined(host.os, host.kernel, host.architecture, joined(host.cpu_model, cores(host.cores)),

@@ -28,7 +28,9 @@ export function setFigure(node, text) {
 
 // A bar of 0 to 100 percent; the figure itself always stands beside it, so it is hidden from screen readers.
 export class Meter {
-  constructor() {
+  // A `plain` one does not say that much is bad: a busy core does its work.
+  constructor(plain = false) {
+    this.plain = plain;
     this.bar = element("i");
     this.node = element("span", "meter", this.bar);
     this.node.setAttribute("aria-hidden", "true");
@@ -40,7 +42,7 @@ export class Meter {
     if (text === this.level) return;
     this.level = text;
     this.bar.style.setProperty("--level", text);
-    this.node.className = "meter" + (level >= 0.9 ? " bad" : level >= 0.75 ? " warn" : "");
+    this.node.className = "meter" + (this.plain || level < 0.75 ? "" : level < 0.9 ? " warn" : " bad");
   }
 }
 

@@ -2,12 +2,13 @@
 // while the page is hidden, and the top right says how far all of it can be trusted.
 
 import { Connection } from "./connection.js";
-import { alertText, CHARTS, hostFacts, PATHS, SLOW_MS, TABLES, TILES } from "./definitions.js";
+import { CHARTS, hostFacts, PATHS, SLOW_MS, TABLES, TILES } from "./definitions.js";
 import { Store } from "./store.js";
 import { Chart } from "./chart.js";
-import { element, setText } from "./dom.js";
+import { setText } from "./dom.js";
 import { clockSeconds, duration } from "./units.js";
-import { Cores, Table, Tile } from "./view.js";
+import { Cores, Table } from "./table.js";
+import { Health, Tile } from "./tiles.js";
 
 const PROTOCOL = 1;
 const COLORS = ["text", "muted", "grid", "card", "s1", "s2", "s3", "s4"];
@@ -17,6 +18,7 @@ const store = new Store();
 const tiles = TILES.map((definition) => new Tile(definition));
 const charts = CHARTS.map((definition) => new Chart(definition, store, setCursor));
 const [filesystems, ...tables] = TABLES.map((definition) => new Table(definition));
+const health = new Health(find("health"));
 const panels = [new Cores(), filesystems, ...tables];
 let cursor = null;
 let frameAsked = false;
@@ -37,18 +39,8 @@ function draw() {
   document.documentElement.classList.toggle("stale", stale);
   for (const tile of tiles) tile.update(sample, store);
   for (const panel of panels) panel.update(sample);
-  drawAlerts();
   drawState();
   drawCharts();
-}
-
-function drawAlerts() {
-  const list = find("alerts");
-  const texts = [...store.alerts.values()].map(alertText);
-  const text = texts.join("\n");
-  if (list.dataset.text === text) return;
-  list.dataset.text = text;
-  list.replaceChildren(...[...store.alerts.values()].map((one, index) => element("li", one.severity, texts[index])));
 }
 
 function drawCharts() {
@@ -71,6 +63,7 @@ function drawState() {
   find("link").dataset.state = state;
   find("retry").hidden = !waiting;
   const trusted = state === "live" && !stale;
+  health.update(store, trusted);
   setText(find("age"), ageMs === null ? "no sample yet"
     : trusted ? clockSeconds.format(sample.t) : "last sample " + duration(ageMs / 1000) + " ago");
   document.title = (store.host.name ? store.host.name + " – vitald" : "vitald") + (trusted ? "" : " (" + text.toLowerCase() + ")");

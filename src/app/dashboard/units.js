@@ -24,6 +24,11 @@ export function count(value) {
   return value > 0 && value < 9.95 ? value.toFixed(1) : Math.round(value).toString();
 }
 
+// 12 345, with narrow spaces.
+export function whole(value) {
+  return known(value) ? Math.round(value).toString().replace(/\B(?=(\d{3})+$)/g, "\u202f") : NONE;
+}
+
 export function celsius(value) {
   return known(value) ? value.toFixed(0) + SPACE + "°C" : NONE;
 }
@@ -71,6 +76,10 @@ export function duration(seconds) {
 export const clockSeconds = new Intl.DateTimeFormat([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 export const clockMinutes = new Intl.DateTimeFormat([], { hour: "2-digit", minute: "2-digit" });
 export const day = new Intl.DateTimeFormat([], { day: "numeric", month: "short", year: "numeric" });
+
+// The time of day, of what was within a day; the day and the time else.
+export const moment = (time) => Date.now() - time < 86400000 ? clockMinutes.format(time)
+  : day.format(time) + " " + clockMinutes.format(time);
 
 // Each kind of axis: the lowest top (so that idle noise does not fill the chart) and how a value is read out.
 export const KINDS = {

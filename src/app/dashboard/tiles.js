@@ -1,0 +1,175 @@
+// The headline tiles: a figure with its last minutes behind it, marked where an alert fires on it. And the line above
+// them, which says in words whether this host is well.
+
+import { alertText, alertTitle, SEVERITIES, worst } from "./definitions.js";
+import { element, Meter, setAttribute, setFigure, setText } from "./dom.js";
+import { duration, known, moment } from "./units.js";
+
+const SPAN_MS = 300000;
+// So many steps across: a step is the highest of its samples, so that what was short is seen too.
+const STEPS = 100;
+const HEIGHT = 100;
+const SVG = "http://www.w3.org/2000/svg";
+
+// Two paths a line: the line itself and, of the first, the shade below it. Colours and size are the sheet's matter.
+class Spark {
+  constructor(lines) {
+    const shape = (name, attributes) => {
+      const node = document.createElementNS(SVG, name);
+      Object.entries(attributes).forEach(([key, value]) => node.setAttribute(key, value));
+      return node;
+    };
+    this.node = shape("svg", { class: "spark", viewBox: "0 0 " + STEPS + " " + HEIGHT, preserveAspectRatio: "none", "aria-hidden": "true" });
+    this.paths = lines.map(({ color }, index) => {
+      const line = shape("path", { class: "line c" + color });
+      const area = shape("path", { class: "area c" + color });
+      this.node.append(...(index ? [line] : [area, line]));
+      return { line, area };
+    });
+  }
+
+  // `series`: for each line { times, values }.
+  draw(series, end, intervalMs, top) {
+    const step = Math.max(SPAN_MS / STEPS, intervalMs);
+    const last = Math.floor(end / step);
+    const all = series.map(({ times, values }) => {
+      const steps = new Array(STEPS + 1).fill(null);
+      for (let index = times.length - 1; index >= 0; index -= 1) {
+        const place = STEPS + Math.floor(times[index] / step) - last;
+        if (place < 0) break;
+        if (known(values[index]) && place <= STEPS) steps[place] = Math.max(steps[place] ?? 0, values[index]);
+      }
+      return steps;
+    });
+    const height = top(Math.max(0, ...all.flat()));
+    all.forEach((steps, index) => {
+      const { line, area } = outline(steps, height);
+      setAttribute(this.paths[index].line, "d", line);
+      setAttribute(this.paths[index].area, "d", area);
+    });
+  }
+}
+
+function outline(steps, top) {
+  let line = "";
+  let area = "";
+  steps.forEach((value, place) => {
+    if (value === null) return;
+    // Two units stay free above and below: half of a line is no less a line.
+    const point = place + " " + (HEIGHT - 2 - Math.min(1, value / top) * (HEIGHT - 4)).toFixed(1);
+    const begins = (steps[place - 1] ?? null) === null;
+    const ends = (steps[place + 1] ?? null) === null;
+    line += (begins ? "M" : "L") + point + (begins && ends ? "h.5" : "");
+    area += (begins ? "M" + place + " " + HEIGHT + "L" : "L") + point + (ends ? "V" + HEIGHT + "Z" : "");
+  });
+  return { line, area };
+}
+
+export class Tile {
+  constructor(definition) {
+    this.definition = definition;
+    this.title = element("span");
+    this.note = element("small");
+    this.badge = element("span", "badge");
+    this.node = element("section", "card tile", element("h2", "", this.title, this.note, this.badge));
+    if (definition.pair) {
+      this.figures = definition.pair.map(() => element("dd"));
+      this.node.append(element("dl", "", ...definition.pair.map(({ label, color }, index) =>
+        element("div", "pair", element("dt", "", element("i", "swatch c" + color), label), this.figures[index]))));
+    } else {
+      this.figure = element("p", "figure");
+      this.detail = element("p", "detail");
+      this.node.append(this.figure, this.detail);
+    }
+    if (definition.meter) {
+      this.meter = new Meter();
+      this.node.append(this.meter.node);
+    }
+    this.lines = definition.pair ?? (definition.line ? [{ color: 1, ...definition.line }] : []);
+    // What the store keeps no column of is kept here, as it was seen.
+    this.seen = { times: [], values: [] };
+    if (!this.lines.length) return;
+    this.spark = new Spark(this.lines);
+    this.node.append(this.spark.node);
+  }
+
+  update(sample, store) {
+    const { label, note, figure, pair, detail, meter, isShown } = this.definition;
+    this.node.hidden = isShown !== undefined && !isShown(sample);
+    setText(this.title, typeof label === "function" ? label(sample) : label);
+    const aside = note?.(sample, store) ?? "";
+    setText(this.note, aside);
+    setAttribute(this.note, "title", aside);
+    if (pair) {
+      pair.forEach(({ read }, index) => setFigure(this.figures[index], read(sample, store)));
+    } else {
+      setFigure(this.figure, figure(sample, store));
+      const text = detail(sample, store);
+      setText(this.detail, text);
+      setAttribute(this.detail, "title", text);
+    }
+    if (meter) this.meter.set(meter(sample, store));
+    this.mark([...store.alerts.values()].filter(({ metric }) => this.definition.alerts?.test(metric)));
+    if (this.spark && sample.t !== this.drawn) this.trace(sample, store);
+  }
+
+  mark(alerts) {
+    const severity = worst(alerts);
+    setAttribute(this.node, "data-severity", severity ?? "none");
+    setText(this.badge, severity ? SEVERITIES[severity] : "");
+    setAttribute(this.badge, "title", alerts.map(alertText).join("\n"));
+  }
+
+  trace(sample, store) {
+    this.drawn = sample.t;
+    const series = this.lines.map(({ path, seen }) =>
+      seen ? this.see(sample.t, seen(sample)) : { times: store.times, values: store.columns.get(path) ?? [] });
+    this.spark.draw(series, sample.t ?? 0, store.intervalMs, (most) => this.definition.top?.(most, sample, store) ?? 100);
+  }
+
+  see(time, value) {
+    const { times, values } = this.seen;
+    // A clock set back: times must rise, as the store's do.
+    while (times.at(-1) >= time) [times, values].forEach((list) => list.pop());
+    while (times[0] < time - 2 * SPAN_MS) [times, values].forEach((list) => list.shift());
+    times.push(time);
+    values.push(value);
+    return this.seen;
+  }
+}
+
+// "All well", or what is wrong, or that it is not known: one line, always there.
+export class Health {
+  constructor(node) {
+    this.node = node;
+    this.text = element("strong");
+    this.detail = element("span");
+    this.words = element("a", "", this.text, this.detail);
+    this.words.href = "#alerts";
+    node.replaceChildren(element("i", "sign"), this.words);
+  }
+
+  update(store, trusted) {
+    const alerts = [...store.alerts.values()];
+    const severity = worst(alerts);
+    const first = alerts.find((one) => one.severity === severity);
+    let state = "well";
+    let text = "All well";
+    let detail = "no alert is firing";
+    if (severity) {
+      state = severity;
+      text = alerts.length > 1 ? alerts.length + " alerts" : SEVERITIES[severity];
+      detail = alertTitle(first) + " since " + moment(first.since) + (alerts.length > 1 ? " and " + (alerts.length - 1) + " more" : "");
+    }
+    if (!trusted) {
+      state = "unknown";
+      detail = severity ? text + " when last heard of: " + detail : store.ageMs === null ? "no sample yet"
+        : "no sample for " + duration(Math.round(store.ageMs / 10000) * 10);
+      text = "Not known";
+    }
+    setAttribute(this.node, "data-severity", state);
+    setText(this.text, text);
+    setText(this.detail, detail);
+    setAttribute(this.words, "title", detail);
+  }
+}
