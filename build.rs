@@ -23,7 +23,7 @@ use sha2::{Digest, Sha256};
 
 const DIRECTORY: &str = "src/app/dashboard";
 const SCHEMA: &str = "src/app/schema/messages.json";
-const SCRIPTS: [&str; 9] = [
+const SCRIPTS: [&str; 13] = [
     "units.js",
     "dom.js",
     "definitions.js",
@@ -32,6 +32,10 @@ const SCRIPTS: [&str; 9] = [
     "chart.js",
     "tiles.js",
     "table.js",
+    "poller.js",
+    "processes.js",
+    "alerts.js",
+    "server.js",
     "main.js",
 ];
 const STYLE_TAG: &str = "<link rel=\"stylesheet\" href=\"style.css\">";

@@ -7,6 +7,9 @@ import { Store } from "./store.js";
 import { Chart } from "./chart.js";
 import { setText } from "./dom.js";
 import { clockSeconds, duration } from "./units.js";
+import { Alerts } from "./alerts.js";
+import { Processes } from "./processes.js";
+import { Server } from "./server.js";
 import { Cores, Table } from "./table.js";
 import { Health, Tile } from "./tiles.js";
 
@@ -18,6 +21,9 @@ const store = new Store();
 const tiles = TILES.map((definition) => new Tile(definition));
 const charts = CHARTS.map((definition) => new Chart(definition, store, setCursor));
 const [filesystems, ...tables] = TABLES.map((definition) => new Table(definition));
+const ask = (message, then) => connection.ask(message, then);
+const polled = [new Processes(ask), new Server(ask)];
+const alerts = new Alerts();
 const health = new Health(find("health"));
 const panels = [new Cores(), filesystems, ...tables];
 let cursor = null;
@@ -39,6 +45,7 @@ function draw() {
   document.documentElement.classList.toggle("stale", stale);
   for (const tile of tiles) tile.update(sample, store);
   for (const panel of panels) panel.update(sample);
+  alerts.update(store);
   drawState();
   drawCharts();
 }
@@ -93,6 +100,8 @@ function welcome(message) {
   version = server.version;
   slowGranted = false;
   subscribe("slow", SLOW_MS);
+  polled.forEach((panel) => panel.poller.check());
+  alerts.fetch().then(schedule);
 }
 
 // First the slow paths beside all that the server sends by itself, then in place of that the fast ones. So one that
@@ -121,6 +130,7 @@ function receive(message) {
       return;
     case "alert":
       store.alert(message);
+      alerts.fetch().then(schedule);
       break;
     case "batch":
       if (Array.isArray(message.samples)) message.samples.forEach((sample) => store.add(sample));
@@ -136,7 +146,8 @@ function receive(message) {
 
 find("tiles").append(...tiles.map((tile) => tile.node));
 find("charts").append(...charts.map((chart) => chart.node));
-find("panels").append(...panels.map((panel) => panel.node));
+const [processes, server] = polled;
+find("panels").append(...[processes, alerts, server, ...panels].map((panel) => panel.node));
 find("retry").onclick = () => connection.retry();
 find("notice-close").onclick = () => { find("notice").hidden = true; };
 
