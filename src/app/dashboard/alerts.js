@@ -75,7 +75,7 @@ function event(one, until) {
   const item = element("li", "", element("i", "sign"), element("b", "", SEVERITIES[one.severity] ?? one.severity),
     element("span", "", alertTitle(one)), element("small", "", until === undefined
       ? "since " + moment(one.since) + ", " + written(one.metric, one.value) + " then"
-      : moment(one.since) + " for " + duration((until - one.since) / 1000)));
+      : moment(one.since) + " for " + duration((until - one.since) / 1000).replace(/ 0\S+$/, "")));
   item.dataset.severity = until === undefined ? one.severity : "past";
   return item;
 }

@@ -4,7 +4,7 @@
 // that may be SLOW_MS old; what a chart draws is always fast. Paths stand whole and in quotes: bench/messages and
 // src/app/assets.rs read them here.
 
-import { bytes, celsius, clockMinutes, count, day, decimal, duration, KINDS, known, moment, NONE, percent, rate, ratio, share } from "./units.js";
+import { bytes, celsius, clockMinutes, count, day, decimal, duration, KINDS, known, moment, NONE, percent, rate, ratio, share, whole } from "./units.js";
 
 // Lists whose devices are charted: which fields are kept, and which devices the total counts. Without the
 // second, a bridge and its port, or a volume and its disk, would count the same bytes twice.
@@ -63,7 +63,7 @@ const leastRate = (most) => Math.max(most, KINDS.rate.least);
 
 // A tile: `figure` (one large value) with `detail` below, or `pair` (two named ones); `note` stands behind the title.
 // Below, the last minutes: of `line`, or of both of the pair, up to `top` (100 without it). A line has the `path` of
-// the store's column, or is `seen` in each sample. `meter` is a bar in percent in place of it. An alert on a metric
+// the store's column, or is `seen` in each sample, with the highest of the metrics in `past` before that. `meter` is a bar in percent in place of it. An alert on a metric
 // that `alerts` knows marks the tile. Where `isShown` says no, the host has no such thing.
 export const TILES = [
   {
@@ -91,15 +91,19 @@ export const TILES = [
     label: "Load", note: () => "1 min", fast: ["load.one", "load.five", "load.fifteen"],
     figure: (sample) => load(sample.load?.one),
     detail: (sample) => "5m " + load(sample.load?.five) + " · 15m " + load(sample.load?.fifteen),
-    line: { seen: (sample) => sample.load?.one }, alerts: /^load\./,
+    line: { seen: (sample) => sample.load?.one, past: () => ["load.one"] }, alerts: /^load\./,
     top: (most, sample, store) => Math.max(most, coreCount(sample, store) || 1),
   },
   {
     label: "Pressure", note: () => "10 s", slow: ["pressure.cpu_some", "pressure.memory_some", "pressure.io_some"],
     figure: (sample) => percent(pressed(sample)),
-    detail: (sample) => known(pressed(sample)) ? "CPU " + count(sample.pressure.cpu_some) + " · mem "
-      + count(sample.pressure.memory_some) + " · I/O " + count(sample.pressure.io_some) : "not told by this kernel",
-    line: { seen: (sample) => pressed(sample), color: 3 }, alerts: /^pressure\./,
+    detail: (sample) => known(pressed(sample)) ? "CPU " + whole(sample.pressure.cpu_some) + " · mem "
+      + whole(sample.pressure.memory_some) + " · I/O " + whole(sample.pressure.io_some) : "not told by this kernel",
+    line: {
+      color: 3, seen: (sample) => pressed(sample),
+      past: () => ["pressure.cpu_some", "pressure.memory_some", "pressure.io_some"],
+    },
+    alerts: /^pressure\./,
   },
   {
     label: "Disk I/O", note: (sample, store) => store.counted("disks").join(", "),
@@ -125,19 +129,23 @@ export const TILES = [
     meter: (sample) => root(sample)?.usage, alerts: /^filesystems\./,
   },
   {
+    label: "Uptime", fast: ["system.uptime_s"], slow: ["system.processes"],
+    figure: (sample) => duration(sample.system?.uptime_s),
+    detail: (sample) => started(sample.t, sample.system?.uptime_s) + "\n"
+      + count(sample.system?.processes) + " processes", alerts: /^system\./,
+  },
+  {
     label: "Temperature", note: (sample) => sensor(hottest(sample)),
     slow: ["temperatures.*.celsius", "temperatures.*.label", "temperatures.*.critical"],
     isShown: (sample) => hottest(sample) !== null,
     figure: (sample) => celsius(hottest(sample)?.celsius),
     detail: (sample) => known(hottest(sample)?.critical) ? "critical at " + celsius(hottest(sample).critical) : "hottest sensor",
-    line: { seen: (sample) => hottest(sample)?.celsius, color: 2 }, alerts: /^temperatures\./,
+    line: {
+      color: 2, seen: (sample) => hottest(sample)?.celsius,
+      past: (sample) => ["temperatures." + hottest(sample)?.sensor + ".celsius"],
+    },
+    alerts: /^temperatures\./,
     top: (most, sample) => Math.max(most, hottest(sample)?.critical ?? 100),
-  },
-  {
-    label: "Uptime", fast: ["system.uptime_s"], slow: ["system.processes"],
-    figure: (sample) => duration(sample.system?.uptime_s),
-    detail: (sample) => started(sample.t, sample.system?.uptime_s) + "\n"
-      + count(sample.system?.processes) + " processes", alerts: /^system\./,
   },
 ];
 
@@ -223,7 +231,7 @@ export const TABLES = [
     title: "Sensors", topic: "temperatures", key: "sensor", optional: true, slow: ["temperatures"],
     columns: [
       { head: "Sensor", cell: sensor, hint: (one) => one.sensor, text: true },
-      { head: "Now", cell: (one) => celsius(one.celsius), meter: (one) => ratio(one.celsius, one.critical), width: "34%" },
+      { head: "Now", cell: (one) => celsius(one.celsius), meter: (one) => ratio(one.celsius, one.critical ?? one.high ?? 100), width: "34%" },
       { head: "High", cell: (one) => celsius(one.high), minor: true, width: "5rem" },
       { head: "Critical", cell: (one) => celsius(one.critical), minor: true, width: "5rem" },
     ],

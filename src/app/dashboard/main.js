@@ -18,10 +18,10 @@ const COLORS = ["text", "muted", "grid", "card", "s1", "s2", "s3", "s4"];
 
 const find = (id) => document.getElementById(id);
 const store = new Store();
-const tiles = TILES.map((definition) => new Tile(definition));
+const ask = (message, then) => connection.ask(message, then);
+const tiles = TILES.map((definition) => new Tile(definition, ask));
 const charts = CHARTS.map((definition) => new Chart(definition, store, setCursor));
 const [filesystems, ...tables] = TABLES.map((definition) => new Table(definition));
-const ask = (message, then) => connection.ask(message, then);
 const polled = [new Processes(ask), new Server(ask)];
 const alerts = new Alerts();
 const health = new Health(find("health"));

@@ -28,9 +28,8 @@ export class Processes {
   constructor(ask) {
     this.sort = "cpu";
     this.answer = null;
-    this.table = new Table({ title: "Processes", columns: COLUMNS });
+    this.table = new Table({ title: "Processes", topic: "processes", columns: COLUMNS });
     this.node = this.table.node;
-    this.node.id = "processes";
     this.node.classList.add("wide", "tall");
     this.filter = element("input");
     this.filter.type = "search";
@@ -87,7 +86,7 @@ export class Processes {
     const kept = wanted ? rows.filter((one) =>
       [one.name, one.user, one.pid, one.command].some((text) => String(text ?? "").toLowerCase().includes(wanted))) : rows;
     this.table.show(kept, (one) => one.pid + " " + one.started, rows.length ? "none of these" : empty);
-    setText(this.table.note, !this.answer ? NONE : (wanted ? kept.length + " of " : "") + this.answer.total
+    setText(this.table.note, !this.answer?.total ? NONE : (wanted ? kept.length + " of " : "") + this.answer.total
       + (this.answer.running > 0 ? ", " + this.answer.running + " running" : ""));
   }
 }

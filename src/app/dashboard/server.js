@@ -7,7 +7,6 @@ import { bytes, count, decimal, known, NONE, percent, whole } from "./units.js";
 const SERVER_MS = 5000;
 
 const milliseconds = (value) => known(value) ? decimal(value, value < 10 ? 2 : 0) + "\u00a0ms" : NONE;
-const both = (format, ...values) => values.some(known) ? values.map(format).join(" / ") : NONE;
 const state = (name) => ({ connections }) => whole(connections?.by_state?.[name]);
 
 const GROUPS = [
@@ -15,10 +14,12 @@ const GROUPS = [
     ["connecting", state("CONNECTING")],
     ["connected", state("CONNECTED")],
     ["disconnecting", state("DISCONNECTING")],
-    ["at once, most", ({ connections }) => both(whole, connections?.active, connections?.peak)],
-    ["opened, closed", ({ connections }) => both(whole, connections?.opened, connections?.closed)],
-    ["ended by errors", ({ connections }) => percent(connections?.error_rate)],
-    ["failed to begin", ({ connections }) => percent(connections?.failure_rate)],
+    ["active", ({ connections }) => whole(connections?.active)],
+    ["peak", ({ connections }) => whole(connections?.peak)],
+    ["opened", ({ connections }) => whole(connections?.opened)],
+    ["closed", ({ connections }) => whole(connections?.closed)],
+    ["ended in error", ({ connections }) => percent(connections?.error_rate)],
+    ["failed at start", ({ connections }) => percent(connections?.failure_rate)],
   ]],
   ["Messages", [
     ["sent", ({ messages }) => whole(messages?.sent)],

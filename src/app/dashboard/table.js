@@ -12,6 +12,7 @@ export class Cores {
   constructor() {
     this.note = element("small");
     this.node = element("section", "card panel", element("h2", "", "Cores", this.note));
+    this.node.id = "cores";
     this.node.setAttribute("aria-label", "Cores");
     this.bars = [];
     this.usages = [];
@@ -39,6 +40,7 @@ export class Cores {
     if (this.many !== usages.length > MANY_CORES) this.arrange(!this.many);
     while (this.bars.length > usages.length) this.bars.pop().node.remove();
     while (this.bars.length < usages.length) this.append();
+    this.list.hidden = !usages.length;
     setText(this.note, usages.length || NONE);
     if (!this.many) {
       usages.forEach((usage, index) => meterRow(this.bars[index].meter, usage, this.bars[index].text));
@@ -76,11 +78,11 @@ export class Table {
     this.note = element("small");
     const table = element("table", "", element("thead", "", element("tr", "", ...this.heads)), this.body);
     table.setAttribute("aria-label", definition.title);
-    this.scroller = element("div", "scroller", table);
+    this.empty = element("p", "empty");
+    this.scroller = element("div", "scroller", table, this.empty);
     this.node = element("section", "card panel", element("h2", "", definition.title, this.note), this.scroller);
+    this.node.id = definition.topic;
     this.node.setAttribute("aria-label", definition.title);
-    this.empty = element("tr", "empty", element("td", "", NONE));
-    this.empty.firstChild.colSpan = definition.columns.length;
   }
 
   update(sample) {
@@ -93,7 +95,7 @@ export class Table {
 
   // Puts up these entries, in this order; `empty` says why there are none.
   show(list, nameOf, empty) {
-    setText(this.empty.firstChild, empty);
+    setText(this.empty, list.length ? "" : empty);
     const kept = new Map();
     list.forEach((entry, index) => {
       // Two entries of one name (a mount over a mount) are told apart by their place.
@@ -105,9 +107,7 @@ export class Table {
     });
     for (const [name, row] of this.rows) if (!kept.has(name)) row.node.remove();
     this.rows = kept;
-    const nodes = kept.size ? [...kept.values()].map((row) => row.node) : [this.empty];
-    if (kept.size) this.empty.remove();
-    nodes.forEach((node, index) => {
+    [...kept.values()].forEach(({ node }, index) => {
       if (this.body.children[index] !== node) this.body.insertBefore(node, this.body.children[index] ?? null);
     });
     // What scrolls must be reached by the keys; what does not is no stop on the way.

@@ -66,8 +66,9 @@ function outline(steps, top) {
 }
 
 export class Tile {
-  constructor(definition) {
+  constructor(definition, ask) {
     this.definition = definition;
+    this.ask = ask;
     this.title = element("span");
     this.note = element("small");
     this.badge = element("span", "badge");
@@ -110,7 +111,7 @@ export class Tile {
     }
     if (meter) this.meter.set(meter(sample, store));
     this.mark([...store.alerts.values()].filter(({ metric }) => this.definition.alerts?.test(metric)));
-    if (this.spark && sample.t !== this.drawn) this.trace(sample, store);
+    if (this.spark && !this.node.hidden && sample.t !== this.drawn) this.trace(sample, store);
   }
 
   mark(alerts) {
@@ -123,18 +124,37 @@ export class Tile {
   trace(sample, store) {
     this.drawn = sample.t;
     const series = this.lines.map(({ path, seen }) =>
-      seen ? this.see(sample.t, seen(sample)) : { times: store.times, values: store.columns.get(path) ?? [] });
+      seen ? this.see(sample, store.intervalMs) : { times: store.times, values: store.columns.get(path) ?? [] });
     this.spark.draw(series, sample.t ?? 0, store.intervalMs, (most) => this.definition.top?.(most, sample, store) ?? 100);
   }
 
-  see(time, value) {
+  see(sample, intervalMs) {
     const { times, values } = this.seen;
+    const time = sample.t;
+    // At the start, and after a time in which nobody looked.
+    if (!(time - times.at(-1) < 5 * intervalMs)) this.recall(sample);
     // A clock set back: times must rise, as the store's do.
     while (times.at(-1) >= time) [times, values].forEach((list) => list.pop());
     while (times[0] < time - 2 * SPAN_MS) [times, values].forEach((list) => list.shift());
     times.push(time);
-    values.push(value);
+    values.push(this.definition.line.seen(sample));
     return this.seen;
+  }
+
+  recall(sample) {
+    const metric = this.definition.line.past(sample);
+    this.ask({ what: "history", metric, since: sample.t - SPAN_MS, points: STEPS }, (answer) => {
+      if (!answer?.series) return;
+      const past = new Map();
+      for (const { points } of answer.series) {
+        for (const [time, , , most] of points) past.set(time, Math.max(past.get(time) ?? 0, most));
+      }
+      const times = [...past.keys()].filter((time) => time < sample.t).sort((one, other) => one - other);
+      const first = this.seen.times.findIndex((time) => time >= sample.t);
+      this.seen.values = [...times.map((time) => past.get(time)), ...this.seen.values.slice(first)];
+      this.seen.times = [...times, ...this.seen.times.slice(first)];
+      this.drawn = null;
+    });
   }
 }
 

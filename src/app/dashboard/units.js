@@ -24,9 +24,12 @@ export function count(value) {
   return value > 0 && value < 9.95 ? value.toFixed(1) : Math.round(value).toString();
 }
 
-// 12 345, with narrow spaces.
+// 123 456 with narrow spaces, and then 1.23 M.
 export function whole(value) {
-  return known(value) ? Math.round(value).toString().replace(/\B(?=(\d{3})+$)/g, "\u202f") : NONE;
+  if (!known(value)) return NONE;
+  if (value >= 999.5e6) return (value / 1e9).toPrecision(3) + SPACE + "G";
+  if (value >= 999.5e3) return (value / 1e6).toPrecision(3) + SPACE + "M";
+  return Math.round(value).toString().replace(/\B(?=(\d{3})+$)/g, "\u202f");
 }
 
 export function celsius(value) {
