@@ -36,11 +36,14 @@ mod generated {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::super::protocol::{MESSAGE_BYTES_MAX, Request, parse};
     use super::*;
     use crate::metrics::selection::{Selection, TOPICS};
 
     const DEFINITIONS: &str = include_str!("dashboard/definitions.js");
+    const STYLE: &str = include_str!("dashboard/style.css");
     const TABLE: &str = include_str!("dashboard/table.js");
 
     fn page() -> &'static str {
@@ -157,6 +160,65 @@ mod tests {
             assert!(etag.len() > 2 && etag.starts_with('"') && etag.ends_with('"'));
         }
         assert_ne!(PAGE.etag, PAGE.etag_gzip);
+    }
+
+    /// The sheet's palettes: light, dark by the system's setting, dark by the page's.
+    fn palettes() -> Vec<BTreeMap<&'static str, [f64; 3]>> {
+        let blocks = STYLE.split('{').filter_map(|rest| rest.split('}').next());
+        let blocks = blocks.filter(|block| block.contains("--ground: #"));
+        let colors = blocks.map(|block| {
+            let lines = block.split(';').filter_map(|line| line.trim().strip_prefix("--"));
+            lines.filter_map(|line| line.split_once(": #")).map(|(name, hex)| (name, rgb(hex)))
+        });
+        colors.map(Iterator::collect).collect()
+    }
+
+    fn rgb(hex: &str) -> [f64; 3] {
+        let long = hex.len() == 6;
+        [0, 1, 2].map(|index| {
+            let digits = if long { &hex[2 * index..2 * index + 2] } else { &hex[index..=index] };
+            let value = u8::from_str_radix(digits, 16).expect("a colour is #rgb or #rrggbb");
+            f64::from(if long { value } else { 17 * value }) / 255.0
+        })
+    }
+
+    /// The contrast ratio of WCAG 2.
+    fn contrast(one: [f64; 3], other: [f64; 3]) -> f64 {
+        let luminance = |color: [f64; 3]| {
+            let linear = color.map(|part| match part {
+                part if part <= 0.04045 => part / 12.92,
+                part => ((part + 0.055) / 1.055).powf(2.4),
+            });
+            0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+        };
+        let (one, other) = (luminance(one), luminance(other));
+        (one.max(other) + 0.05) / (one.min(other) + 0.05)
+    }
+
+    #[test]
+    fn text_and_lines_stand_out_in_light_and_dark() {
+        let palettes = palettes();
+        assert_eq!(palettes.len(), 3);
+        assert_eq!(palettes[1], palettes[2], "both ways to dark give the same");
+        for palette in palettes {
+            let card = palette["card"];
+            // An alert shades a card with its own colour (style.css mixes in up to 9 %).
+            let shaded = ["s1", "good", "warn", "bad", "muted"].map(|name| {
+                let sign = palette[name];
+                [0, 1, 2].map(|index| 0.09 * sign[index] + 0.91 * card[index])
+            });
+            for ground in [card, palette["ground"]].into_iter().chain(shaded) {
+                for name in ["text", "muted"] {
+                    assert!(contrast(palette[name], ground) >= 4.5, "{name} on {ground:?}");
+                }
+                for name in ["s1", "s2", "s3", "s4", "good", "warn", "bad"] {
+                    assert!(contrast(palette[name], ground) >= 3.0, "{name} on {ground:?}");
+                }
+            }
+            for name in ["s1", "warn", "bad"] {
+                assert!(contrast(palette[name], palette["track"]) >= 3.0, "{name} on its track");
+            }
+        }
     }
 
     #[test]
