@@ -25,7 +25,7 @@ export class Chart {
     this.context = this.canvas.getContext("2d");
     this.values = definition.series.map(() => element("dd", definition.kind === "rate" ? "wide" : "", NONE));
     const legend = element("dl", "legend", ...definition.series.map((series, index) =>
-      element("div", "", element("i", "swatch c" + series.color), element("dt", "", series.label), this.values[index])));
+      element("div", "", element("dt", "", element("i", "swatch c" + series.color), series.label), this.values[index])));
     const head = element("header", "", element("h2", "", definition.title));
     if (definition.list) head.append(this.createPicker());
     head.append(legend);
