@@ -1,9 +1,13 @@
 // Alerts now and before: what fires, the last that did, and the rules that watch. What fires now is the store's word,
-// which comes by itself; the rest is fetched when something has changed.
+// which comes by itself; the rest is fetched when something has changed, and while it is seen.
 
 import { alertTitle, ruleText, SEVERITIES, written } from "./definitions.js";
 import { element, setText } from "./dom.js";
+import { Poller } from "./poller.js";
 import { duration, moment } from "./units.js";
+
+// Nothing tells that a rule is about to fire; that may be so old.
+const RULES_MS = 10000;
 
 export class Alerts {
   constructor() {
@@ -23,6 +27,7 @@ export class Alerts {
     this.past = [];
     this.known = false;
     this.drawn = null;
+    this.poller = new Poller(this.node, () => this.fetch(), RULES_MS, () => null, () => {});
   }
 
   // After hello and after each alert.
@@ -35,7 +40,8 @@ export class Alerts {
       this.known = true;
       setText(this.summary, rules.length + (rules.length === 1 ? " rule" : " rules"));
       this.rules.replaceChildren(...rules.map((rule) => element("li", "", element("span", "", ruleText(rule)),
-        element("span", "value", written(rule.metric, rule.value)), element("span", "state-" + rule.state, rule.state))));
+        element("span", "value", written(rule.metric, rule.value)),
+        element("span", "state-" + rule.state, rule.state))));
       this.drawn = null;
     } catch {
       // The connection's own state tells of it; what was known stays.
@@ -50,7 +56,8 @@ export class Alerts {
     setText(this.note, now.length ? now.length + " firing" : "");
     const items = [...now.map((one) => event(one)), ...this.past.map((one) => event(one, one.until))];
     this.list.replaceChildren(...items);
-    if (!items.length) this.list.append(element("li", "none", this.known ? "Nothing has fired." : "Nothing is firing."));
+    const none = this.known ? "Nothing has fired." : "Nothing is firing.";
+    if (!items.length) this.list.append(element("li", "none", none));
   }
 }
 

@@ -58,13 +58,14 @@ const pressed = ({ pressure }) => [pressure?.cpu_some, pressure?.memory_some, pr
   .reduce((most, value) => Math.max(most ?? 0, value), null);
 
 const column = (path) => ({ path });
-const latestRate = (path) => (sample, store) => rate(store.latest(path));
+const flow = (label, color, path) => ({ label, color, path, read: (sample, store) => rate(store.latest(path)) });
 const leastRate = (most) => Math.max(most, KINDS.rate.least);
 
 // A tile: `figure` (one large value) with `detail` below, or `pair` (two named ones); `note` stands behind the title.
 // Below, the last minutes: of `line`, or of both of the pair, up to `top` (100 without it). A line has the `path` of
-// the store's column, or is `seen` in each sample, with the highest of the metrics in `past` before that. `meter` is a bar in percent in place of it. An alert on a metric
-// that `alerts` knows marks the tile. Where `isShown` says no, the host has no such thing.
+// the store's column, or is `seen` in each sample, with the highest of the metrics in `past` before that. `meter` is a
+// bar in percent in place of it. An alert on a metric that `alerts` knows marks the tile. Where `isShown` says no, the
+// host has no such thing.
 export const TILES = [
   {
     label: "CPU", fast: ["cpu.usage", "cpu.cores"], slow: ["cpu.frequency_mhz", "cgroup.cpu_quota_cores"],
@@ -108,16 +109,16 @@ export const TILES = [
   {
     label: "Disk I/O", note: (sample, store) => store.counted("disks").join(", "),
     pair: [
-      { label: "read", color: 1, ...column("disks.*.read_bytes_per_s"), read: latestRate("disks.*.read_bytes_per_s") },
-      { label: "write", color: 2, ...column("disks.*.write_bytes_per_s"), read: latestRate("disks.*.write_bytes_per_s") },
+      flow("read", 1, "disks.*.read_bytes_per_s"),
+      flow("write", 2, "disks.*.write_bytes_per_s"),
     ],
     top: leastRate, alerts: /^disks\./,
   },
   {
     label: "Network", note: (sample, store) => store.counted("networks").join(", "),
     pair: [
-      { label: "in", color: 1, ...column("networks.*.rx_bytes_per_s"), read: latestRate("networks.*.rx_bytes_per_s") },
-      { label: "out", color: 2, ...column("networks.*.tx_bytes_per_s"), read: latestRate("networks.*.tx_bytes_per_s") },
+      flow("in", 1, "networks.*.rx_bytes_per_s"),
+      flow("out", 2, "networks.*.tx_bytes_per_s"),
     ],
     top: leastRate, alerts: /^(networks|sockets)\./,
   },
@@ -139,7 +140,8 @@ export const TILES = [
     slow: ["temperatures.*.celsius", "temperatures.*.label", "temperatures.*.critical"],
     isShown: (sample) => hottest(sample) !== null,
     figure: (sample) => celsius(hottest(sample)?.celsius),
-    detail: (sample) => known(hottest(sample)?.critical) ? "critical at " + celsius(hottest(sample).critical) : "hottest sensor",
+    detail: (sample) => known(hottest(sample)?.critical) ? "critical at " + celsius(hottest(sample).critical)
+      : "hottest sensor",
     line: {
       color: 2, seen: (sample) => hottest(sample)?.celsius,
       past: (sample) => ["temperatures." + hottest(sample)?.sensor + ".celsius"],
@@ -183,11 +185,12 @@ export const CHARTS = [
   },
 ];
 
-export const sum = (...values) => values.some(known) ? values.reduce((total, value) => total + (known(value) ? value : 0), 0) : null;
+export const sum = (...values) => values.some(known)
+  ? values.reduce((total, value) => total + (known(value) ? value : 0), 0) : null;
 
 // A table: one row an entry of `topic`, told apart by `key`. A column has `cell` (text), and may have `note` (small
-// text behind it), `meter` (percent, drawn before the text; `plain` where much is not bad), `text` (left), `minor` (left out on a phone), `width`.
-// One that is `optional` is not shown while it is empty.
+// text behind it), `meter` (percent, drawn before the text; `plain` where much is not bad), `text` (left), `minor`
+// (left out where there is little room), `width`. One that is `optional` is not shown while it is empty.
 export const TABLES = [
   {
     title: "Filesystems", topic: "filesystems", key: "mount",
@@ -231,7 +234,10 @@ export const TABLES = [
     title: "Sensors", topic: "temperatures", key: "sensor", optional: true, slow: ["temperatures"],
     columns: [
       { head: "Sensor", cell: sensor, hint: (one) => one.sensor, text: true },
-      { head: "Now", cell: (one) => celsius(one.celsius), meter: (one) => ratio(one.celsius, one.critical ?? one.high ?? 100), width: "34%" },
+      {
+        head: "Now", cell: (one) => celsius(one.celsius), width: "34%",
+        meter: (one) => ratio(one.celsius, one.critical ?? one.high ?? 100),
+      },
       { head: "High", cell: (one) => celsius(one.high), minor: true, width: "5rem" },
       { head: "Critical", cell: (one) => celsius(one.critical), minor: true, width: "5rem" },
     ],
@@ -261,9 +267,12 @@ export const written = (metric, value) => (WRITTEN.find(([name]) => name.test(me
 // From the mildest on, with their words.
 export const SEVERITIES = { info: "Notice", warning: "Warning", critical: "Critical" };
 
-export const worst = (alerts) => Object.keys(SEVERITIES).findLast((name) => alerts.some(({ severity }) => severity === name));
+export const worst = (alerts) =>
+  Object.keys(SEVERITIES).findLast((name) => alerts.some(({ severity }) => severity === name));
 
-const TOPIC_WORDS = { cpu: "CPU", server: "vitald", disks: "Disk", filesystems: "Filesystem", networks: "Interface", temperatures: "Sensor" };
+const TOPIC_WORDS = {
+  cpu: "CPU", server: "vitald", disks: "Disk", filesystems: "Filesystem", networks: "Interface", temperatures: "Sensor",
+};
 
 // "CPU usage", "Disk vda utilisation", "vitald messages latency ms p99": a row's own name stays as it is.
 function metricText(metric) {
@@ -278,7 +287,8 @@ function metricText(metric) {
 // A rule, and a firing alert of it, in words. The value is the one that made it fire.
 export const ruleText = ({ metric, above, below }) => metricText(metric) + (known(below) ? " below " : " above ")
   + written(metric, above ?? below).replace(/\.0(?=\D)/, "");
-export const alertTitle = ({ metric, value, threshold }) => ruleText({ metric, [value < threshold ? "below" : "above"]: threshold });
+export const alertTitle = ({ metric, value, threshold }) =>
+  ruleText({ metric, [value < threshold ? "below" : "above"]: threshold });
 export const alertText = (alert) => alertTitle(alert) + " since " + moment(alert.since)
   + ", " + written(alert.metric, alert.value) + " then (" + alert.rule + ")";
 

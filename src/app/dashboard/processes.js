@@ -15,7 +15,10 @@ const COLUMNS = [
   { head: "Name", cell: (one) => one.name ?? NONE, hint: (one) => one.command, text: true },
   { head: "User", cell: (one) => one.user ?? NONE, text: true, minor: true, width: "16%" },
   { head: "PID", cell: (one) => one.pid ?? NONE, width: "4.4rem" },
-  { head: "CPU", sort: "cpu", cell: (one) => percent(one.cpu_usage), meter: (one) => one.cpu_usage, plain: true, width: "25%" },
+  {
+    head: "CPU", sort: "cpu", width: "25%",
+    cell: (one) => percent(one.cpu_usage), meter: (one) => one.cpu_usage, plain: true,
+  },
   { head: "Memory", sort: "memory", cell: (one) => bytes(one.rss), width: "5.6rem" },
   {
     head: "Disk I/O", sort: "io", minor: true, width: "6.6rem", hint: () => "read and written",
@@ -38,7 +41,9 @@ export class Processes {
     this.filter.oninput = () => this.asked();
     this.node.querySelector("h2").after(this.filter);
     this.table.scroller.onscroll = () => { if (this.limit() > this.answer?.rows.length) this.asked(); };
-    COLUMNS.forEach((column, index) => { if (column.sort) this.table.heads[index].replaceChildren(this.createSort(column)); });
+    COLUMNS.forEach((column, index) => {
+      if (column.sort) this.table.heads[index].replaceChildren(this.createSort(column));
+    });
     this.mark();
     this.draw("loading …");
     this.poller = new Poller(this.node, ask, PROCESSES_MS,
@@ -83,8 +88,8 @@ export class Processes {
   draw(empty) {
     const rows = this.answer?.rows ?? [];
     const wanted = this.filter.value.trim().toLowerCase();
-    const kept = wanted ? rows.filter((one) =>
-      [one.name, one.user, one.pid, one.command].some((text) => String(text ?? "").toLowerCase().includes(wanted))) : rows;
+    const kept = rows.filter(({ name, user, pid, command }) =>
+      [name, user, pid, command].some((text) => String(text ?? "").toLowerCase().includes(wanted)));
     this.table.show(kept, (one) => one.pid + " " + one.started, rows.length ? "none of these" : empty);
     setText(this.table.note, !this.answer?.total ? NONE : (wanted ? kept.length + " of " : "") + this.answer.total
       + (this.answer.running > 0 ? ", " + this.answer.running + " running" : ""));

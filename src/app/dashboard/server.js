@@ -55,7 +55,8 @@ export class Server {
         this.reads.push({ read, value });
         return element("div", "", element("dt", "", label), value);
       }))));
-    this.node = element("section", "card panel server", element("h2", "", "vitald itself"), element("div", "groups", ...groups));
+    this.node = element("section", "card panel server",
+      element("h2", "", "vitald itself"), element("div", "groups", ...groups));
     this.node.id = "server";
     this.node.setAttribute("aria-label", "vitald itself");
     this.poller = new Poller(this.node, ask, SERVER_MS, () => ({ what: "server" }), (answer) => this.show(answer));

@@ -3,7 +3,7 @@
 
 import { alertText, alertTitle, SEVERITIES, worst } from "./definitions.js";
 import { element, Meter, setAttribute, setFigure, setText } from "./dom.js";
-import { duration, known, moment } from "./units.js";
+import { known, moment } from "./units.js";
 
 const SPAN_MS = 300000;
 // So many steps across: a step is the highest of its samples, so that what was short is seen too.
@@ -19,7 +19,8 @@ class Spark {
       Object.entries(attributes).forEach(([key, value]) => node.setAttribute(key, value));
       return node;
     };
-    this.node = shape("svg", { class: "spark", viewBox: "0 0 " + STEPS + " " + HEIGHT, preserveAspectRatio: "none", "aria-hidden": "true" });
+    const viewBox = "0 0 " + STEPS + " " + HEIGHT;
+    this.node = shape("svg", { class: "spark", viewBox, preserveAspectRatio: "none", "aria-hidden": "true" });
     this.paths = lines.map(({ color }, index) => {
       const line = shape("path", { class: "line c" + color });
       const area = shape("path", { class: "area c" + color });
@@ -125,7 +126,8 @@ export class Tile {
     this.drawn = sample.t;
     const series = this.lines.map(({ path, seen }) =>
       seen ? this.see(sample, store.intervalMs) : { times: store.times, values: store.columns.get(path) ?? [] });
-    this.spark.draw(series, sample.t ?? 0, store.intervalMs, (most) => this.definition.top?.(most, sample, store) ?? 100);
+    const top = (most) => this.definition.top?.(most, sample, store) ?? 100;
+    this.spark.draw(series, sample.t ?? 0, store.intervalMs, top);
   }
 
   see(sample, intervalMs) {
@@ -179,12 +181,13 @@ export class Health {
     if (severity) {
       state = severity;
       text = alerts.length > 1 ? alerts.length + " alerts" : SEVERITIES[severity];
-      detail = alertTitle(first) + " since " + moment(first.since) + (alerts.length > 1 ? " and " + (alerts.length - 1) + " more" : "");
+      detail = alertTitle(first) + " since " + moment(first.since);
+      if (alerts.length > 1) detail += " and " + (alerts.length - 1) + " more";
     }
     if (!trusted) {
       state = "unknown";
-      detail = severity ? text + " when last heard of: " + detail : store.ageMs === null ? "no sample yet"
-        : "no sample for " + duration(Math.round(store.ageMs / 10000) * 10);
+      // No age: a screen reader would read each change of it aloud, and it stands at the top right.
+      detail = store.ageMs === null ? "no sample yet" : severity ? "at last " + detail : "no new sample comes";
       text = "Not known";
     }
     setAttribute(this.node, "data-severity", state);
