@@ -23,11 +23,14 @@ use sha2::{Digest, Sha256};
 
 const DIRECTORY: &str = "src/app/dashboard";
 const SCHEMA: &str = "src/app/schema/messages.json";
-const SCRIPTS: [&str; 13] = [
+const SCRIPTS: [&str; 16] = [
     "units.js",
     "dom.js",
     "definitions.js",
     "store.js",
+    "past.js",
+    "options.js",
+    "signin.js",
     "connection.js",
     "chart.js",
     "tiles.js",
@@ -153,7 +156,7 @@ fn script_line<'a>(line: &'a str, earlier: &[&str], place: &str) -> Result<Optio
 
 /// The name that an unindented line declares for all scripts.
 fn declaration(line: &str) -> Option<&str> {
-    let rest = ["const ", "let ", "class ", "function "]
+    let rest = ["const ", "let ", "class ", "function ", "async function "]
         .iter()
         .find_map(|word| line.strip_prefix(word))?;
     let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());

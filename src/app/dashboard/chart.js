@@ -1,6 +1,7 @@
 // A line chart on a canvas: a time axis, a value axis from 0, one line a series with holes where there is no figure,
-// and a cursor that all charts share. Reads the store, keeps no figures of its own. The cursor is
-// { fraction } of the window under a pointer, { time } under the keys, or null.
+// and a cursor that all charts share. Reads the store, or what stands in for it over a longer range, which has bands
+// from the least to the most beside its means; keeps no figures of its own. The cursor is { fraction } of the window
+// under a pointer, { time } under the keys, or null.
 
 import { element, setText } from "./dom.js";
 import { LISTS } from "./definitions.js";
@@ -17,6 +18,7 @@ export class Chart {
   constructor(definition, store, setCursor) {
     this.definition = definition;
     this.store = store;
+    this.source = store;
     this.setCursor = setCursor;
     this.device = "*";
     this.names = "";
@@ -66,12 +68,12 @@ export class Chart {
   }
 
   key(event) {
-    const last = this.store.times.length - 1;
+    const last = this.source.times.length - 1;
     const step = event.shiftKey ? 10 : 1;
     const at = this.index ?? last;
     const target = { ArrowLeft: at - step, ArrowRight: at + step, PageUp: at - 60, PageDown: at + 60, Home: 0, End: last }[event.key];
     if (event.key === "Escape") this.setCursor(null);
-    else if (target !== undefined && last >= 0) this.setCursor({ time: this.store.times[Math.min(last, Math.max(0, target))] });
+    else if (target !== undefined && last >= 0) this.setCursor({ time: this.source.times[Math.min(last, Math.max(0, target))] });
     else return;
     event.preventDefault();
   }
@@ -80,10 +82,13 @@ export class Chart {
     return series.path.replace("*", () => this.device);
   }
 
-  // `frame`: { start, end, cursor, colors }, the same for all charts of one drawing.
+  // `frame`: { source, start, end, cursor, colors }, the same for all charts of one drawing.
   draw(frame) {
     if (this.picker) this.updatePicker();
-    const columns = this.definition.series.map((series) => this.store.columns.get(this.path(series)) ?? []);
+    this.source = frame.source;
+    const { columns: all, bands } = frame.source;
+    const columns = this.definition.series.map((series) => all.get(this.path(series)) ?? []);
+    const band = this.definition.series.map((series) => bands?.get(this.path(series)));
     this.window = frame;
     this.read(frame.cursor, columns);
     const ratio = Math.min(3, window.devicePixelRatio || 1);
@@ -97,7 +102,7 @@ export class Chart {
     const { context } = this;
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.clearRect(0, 0, width, height);
-    const scale = axis(this.definition.kind, highest(columns, this.store.times, frame.start));
+    const scale = axis(this.definition.kind, highest(columns.map((column, index) => band[index]?.highs ?? column), frame.source.times, frame.start));
     const plot = {
       right: width - RIGHT, bottom: height - BOTTOM,
       x: (time) => LEFT + (time - frame.start) / (frame.end - frame.start) * (width - LEFT - RIGHT),
@@ -110,7 +115,7 @@ export class Chart {
     context.clip();
     // The first series is the chart's subject: drawn last, it lies on top.
     for (let index = columns.length - 1; index >= 0; index -= 1) {
-      this.drawSeries(plot, columns[index], this.definition.series[index], frame);
+      this.drawSeries(plot, columns[index], this.definition.series[index], frame, band[index]);
     }
     context.restore();
     if (this.index !== null) this.drawCursor(plot, columns, frame);
@@ -138,12 +143,12 @@ export class Chart {
   read(cursor, columns) {
     const { start, end } = this.window;
     const time = cursor?.time ?? (cursor ? start + cursor.fraction * (end - start) : null);
-    this.index = time === null ? null : this.store.nearest(time);
-    this.cursorTime = this.index === -1 || time === null ? time : this.store.times[this.index];
+    this.index = time === null ? null : this.source.nearest(time);
+    this.cursorTime = this.index === -1 || time === null ? time : this.source.times[this.index];
     const format = KINDS[this.definition.kind].format;
     const texts = columns.map((column) => format(this.index === null ? column.at(-1) : column[this.index]));
     texts.forEach((text, index) => setText(this.values[index], text));
-    const last = this.store.times.length - 1;
+    const last = this.source.times.length - 1;
     // A screen reader would read every change aloud: tell it only what the keys ask for.
     if (document.activeElement !== this.canvas || this.index === null) return;
     this.canvas.setAttribute("aria-valuemax", String(Math.max(0, last)));
@@ -186,9 +191,9 @@ export class Chart {
     }
   }
 
-  drawSeries(plot, column, series, { start, colors }) {
+  drawSeries(plot, column, series, { start, colors }, band) {
     const { context } = this;
-    const { times, gapMs } = this.store;
+    const { times, gapMs } = this.source;
     const color = colors["s" + series.color];
     context.strokeStyle = color;
     context.lineWidth = 1.6;
@@ -214,12 +219,27 @@ export class Chart {
         continue;
       }
       context.stroke();
+      if (band) {
+        this.fillBand(plot, band, first, index, color + "40");
+        continue;
+      }
       if (!series.fill) continue;
       context.lineTo(plot.x(times[index]), plot.bottom);
       context.lineTo(plot.x(times[first]), plot.bottom);
       context.fillStyle = shade;
       context.fill();
     }
+  }
+
+  // From the least to the most of each step.
+  fillBand(plot, { lows, highs }, first, last, color) {
+    const { context } = this;
+    const { times } = this.source;
+    context.beginPath();
+    for (let index = first; index <= last; index += 1) context.lineTo(plot.x(times[index]), plot.y(highs[index]));
+    for (let index = last; index >= first; index -= 1) context.lineTo(plot.x(times[index]), plot.y(lows[index]));
+    context.fillStyle = color;
+    context.fill();
   }
 
   drawCursor(plot, columns, { colors }) {

@@ -36,6 +36,10 @@ export class Connection {
     socket.onclose = () => this.lost();
   }
 
+  get isOpen() {
+    return this.state === "open";
+  }
+
   // At once, instead of when the wait is over.
   retry() {
     if (this.state === "waiting") this.open();

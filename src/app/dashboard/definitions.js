@@ -155,7 +155,7 @@ export const TILES = [
 // `color` is one of the four series colours, `fill` shades below the line.
 export const CHARTS = [
   {
-    title: "CPU", kind: "percent",
+    id: "cpu", title: "CPU", kind: "percent",
     series: [
       { path: "cpu.usage", label: "total", color: 1, fill: true },
       { path: "cpu.system", label: "system", color: 2 },
@@ -163,21 +163,21 @@ export const CHARTS = [
     ],
   },
   {
-    title: "Memory", kind: "percent",
+    id: "memory", title: "Memory", kind: "percent",
     series: [
       { path: "memory.usage", label: "in use", color: 4, fill: true },
       { path: "memory.swap_usage", label: "swap", color: 2 },
     ],
   },
   {
-    title: "Disk I/O", kind: "rate", list: "disks",
+    id: "disk", title: "Disk I/O", kind: "rate", list: "disks",
     series: [
       { path: "disks.*.read_bytes_per_s", label: "read", color: 1, fill: true },
       { path: "disks.*.write_bytes_per_s", label: "write", color: 2, fill: true },
     ],
   },
   {
-    title: "Network", kind: "rate", list: "networks",
+    id: "network", title: "Network", kind: "rate", list: "networks",
     series: [
       { path: "networks.*.rx_bytes_per_s", label: "in", color: 1, fill: true },
       { path: "networks.*.tx_bytes_per_s", label: "out", color: 2, fill: true },

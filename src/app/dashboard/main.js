@@ -1,9 +1,13 @@
 // Joins the parts: messages go from the connection into the store, the store is drawn at most once a frame and never
-// while the page is hidden, and the top right says how far all of it can be trusted.
+// while the page is hidden, and the top right says how far all of it can be trusted. A page that stays hidden asks for
+// no samples, only alerts come; when it is seen again, history fills the hole.
 
 import { Connection } from "./connection.js";
 import { CHARTS, hostFacts, PATHS, SLOW_MS, TABLES, TILES } from "./definitions.js";
 import { Store } from "./store.js";
+import { Past, RANGES, fetchSeries } from "./past.js";
+import { chosen, keepRange, range, theme } from "./options.js";
+import { SignIn } from "./signin.js";
 import { Chart } from "./chart.js";
 import { setText } from "./dom.js";
 import { clockSeconds, duration } from "./units.js";
@@ -15,10 +19,13 @@ import { Health, Tile } from "./tiles.js";
 
 const PROTOCOL = 1;
 const COLORS = ["text", "muted", "grid", "card", "s1", "s2", "s3", "s4"];
+// A page that is hidden for less goes on: who looks something up in another tab comes back to it as it is.
+const HIDDEN_MS = 10000;
 
 const find = (id) => document.getElementById(id);
 const store = new Store();
 const ask = (message, then) => connection.ask(message, then);
+const past = new Past(store, ask, schedule);
 const tiles = TILES.map((definition) => new Tile(definition, ask));
 const charts = CHARTS.map((definition) => new Chart(definition, store, setCursor));
 const [filesystems, ...tables] = TABLES.map((definition) => new Table(definition));
@@ -30,6 +37,8 @@ let cursor = null;
 let frameAsked = false;
 let version = null;
 let slowGranted = false;
+let hiddenTimer = 0;
+let isPaused = false;
 
 function schedule() {
   if (frameAsked || document.hidden) return;
@@ -54,7 +63,10 @@ function drawCharts() {
   const style = getComputedStyle(document.documentElement);
   const colors = Object.fromEntries(COLORS.map((name) => [name, style.getPropertyValue("--" + name).trim()]));
   const end = store.endTime;
-  for (const chart of charts) chart.draw({ start: end - store.windowMs, end, cursor, colors });
+  const source = past.isShown ? past : store;
+  const start = end - (past.rangeMs || store.windowMs);
+  if (past.isShown) past.join();
+  for (const chart of charts) chart.draw({ source, start, end, cursor, colors });
 }
 
 function drawState() {
@@ -63,7 +75,7 @@ function drawState() {
   let state = connection.state;
   let text = store.receivedAt === null ? "Connecting" : "Reconnecting";
   if (state === "open" && ageMs !== null) [state, text] = stale ? ["stale", "Stale"] : ["live", "Live"];
-  if (waiting) text = "Reconnecting";
+  if (waiting) text = signIn.isAsking ? "Sign in" : "Reconnecting";
   setText(find("state"), text);
   // Apart from the words, which a screen reader announces when they change: a countdown would never stop.
   setText(find("countdown"), waiting ? " in " + Math.max(1, Math.ceil((connection.retryAt - Date.now()) / 1000)) + " s" : "");
@@ -99,7 +111,9 @@ function welcome(message) {
   }
   version = server.version;
   slowGranted = false;
-  subscribe("slow", SLOW_MS);
+  if (isPaused) pause();
+  else subscribe("slow", SLOW_MS);
+  past.refresh();
   polled.forEach((panel) => panel.poller.check());
   alerts.fetch().then(schedule);
 }
@@ -109,6 +123,26 @@ function welcome(message) {
 // the first one of a server, which greets, has no rates, and the slow ones would be blank for SLOW_MS.
 function subscribe(sub, interval_ms) {
   connection.send({ type: "subscribe", sub, topics: PATHS[sub], interval_ms, id: sub });
+}
+
+// Alerts come without a subscription.
+function pause() {
+  isPaused = true;
+  for (const sub of Object.keys(PATHS)) connection.send({ type: "unsubscribe", sub });
+}
+
+async function resume() {
+  isPaused = false;
+  if (!connection.isOpen) return connection.retry();
+  subscribe("slow", SLOW_MS);
+  subscribe("default");
+  polled.forEach((panel) => panel.poller.check());
+  const last = store.times.at(-1) ?? 0;
+  const since = Math.round(Math.max(last, Date.now() + store.clockOffset - store.windowMs));
+  const series = await fetchSeries(ask, store, { since });
+  if (series) store.fill(series);
+  past.refresh();
+  schedule();
 }
 
 function receive(message) {
@@ -132,6 +166,10 @@ function receive(message) {
       store.alert(message);
       alerts.fetch().then(schedule);
       break;
+    case "gap":
+      // What was not sent can be read.
+      alerts.fetch().then(schedule);
+      break;
     case "batch":
       if (Array.isArray(message.samples)) message.samples.forEach((sample) => store.add(sample));
       break;
@@ -144,20 +182,49 @@ function receive(message) {
   schedule();
 }
 
-find("tiles").append(...tiles.map((tile) => tile.node));
-find("charts").append(...charts.map((chart) => chart.node));
+// The parts by the names that the address has for them.
 const [processes, server] = polled;
-find("panels").append(...[processes, alerts, server, ...panels].map((panel) => panel.node));
+const parts = new Map([
+  ["tiles", [find("tiles"), ...tiles]],
+  ...charts.map((chart) => [chart.definition.id, [find("charts"), chart]]),
+  ...[processes, alerts, server, ...panels].map((panel) => [panel.node.id, [find("panels"), panel]]),
+]);
+const shown = chosen([...parts.keys()]);
+for (const [name, [section, ...nodes]] of parts) {
+  if (shown === null || shown.has(name)) section.append(...nodes.map(({ node }) => node));
+}
+document.documentElement.classList.toggle("kiosk", shown !== null);
+if (theme) document.documentElement.dataset.theme = theme;
+
+for (const choice of find("range").elements) {
+  choice.checked = choice.value === range;
+  choice.onchange = () => {
+    keepRange(choice.value);
+    setCursor(null);
+    past.show(RANGES[choice.value]);
+  };
+}
 find("retry").onclick = () => connection.retry();
 find("notice-close").onclick = () => { find("notice").hidden = true; };
 
 const url = new URL("ws", location.href);
 url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
 url.hash = "";
-const connection = new Connection(url, receive, schedule);
+const connection = new Connection(url, receive, () => {
+  // Why a WebSocket was refused is told to no script.
+  if (connection.state === "waiting") signIn.check().then(schedule);
+  schedule();
+});
+const signIn = new SignIn(find("sign-in"), find("sign-out"), () => connection.retry(), () => location.reload());
+past.show(RANGES[range]);
 
 document.onvisibilitychange = () => {
-  if (document.hidden) return;
+  clearTimeout(hiddenTimer);
+  if (document.hidden) {
+    hiddenTimer = setTimeout(pause, HIDDEN_MS);
+    return;
+  }
+  if (isPaused) resume();
   connection.retry();
   schedule();
 };

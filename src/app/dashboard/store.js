@@ -116,18 +116,8 @@ export class Store {
       .map((path) => path.slice(list.length + 1, -end.length)).filter((name) => name !== "*").sort();
   }
 
-  // Index of the sample nearest to a time, or -1 where the nearest is further than a hole is wide.
   nearest(time) {
-    let low = 0;
-    let high = this.times.length - 1;
-    if (high < 0) return -1;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (this.times[middle] < time) low = middle + 1;
-      else high = middle;
-    }
-    if (low > 0 && time - this.times[low - 1] < this.times[low] - time) low -= 1;
-    return Math.abs(this.times[low] - time) < this.gapMs ? low : -1;
+    return nearestIndex(this.times, time, this.gapMs);
   }
 
   figures(sample) {
@@ -150,6 +140,16 @@ export class Store {
       }
     }
     return row;
+  }
+
+  // What was missed, as series of points.
+  fill(series) {
+    const history = Object.fromEntries(series.map(({ metric, step_ms, points }) => {
+      const values = [];
+      points.forEach(([time, , mean]) => { values[Math.round((time - points[0][0]) / step_ms)] = mean; });
+      return [metric, { t0: points[0][0], step_ms, values: Array.from(values) }];
+    }));
+    this.load(history, this.sample);
   }
 
   // History replaces what it covers; what this page saw before that (of an earlier process, say) stays.
@@ -215,6 +215,20 @@ export class Store {
       this.measured.delete(path);
     }
   }
+}
+
+// Index of the time nearest to one, or -1 where the nearest is further than a hole is wide.
+export function nearestIndex(times, time, gapMs) {
+  let low = 0;
+  let high = times.length - 1;
+  if (high < 0) return -1;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (times[middle] < time) low = middle + 1;
+    else high = middle;
+  }
+  if (low > 0 && time - times[low - 1] < times[low] - time) low -= 1;
+  return Math.abs(times[low] - time) < gapMs ? low : -1;
 }
 
 // One unknown part makes the sum unknown: a dip that did not happen is worse than a hole.

@@ -1,0 +1,172 @@
+// A longer range than the store's: asked for from the server's history, with the store's newest samples behind it.
+// Charts read it as they read the store: `times`, `columns`, `gapMs`, `nearest`; `bands` has the least and the most
+// beside the means of `columns`. It is asked for again now and then, while somebody looks. Draws nothing.
+
+import { CHARTS, LISTS } from "./definitions.js";
+import { nearestIndex } from "./store.js";
+
+// Milliseconds of a range; the store's own has none.
+export const RANGES = { "10m": 0, "2h": 7200000, "24h": 86400000 };
+
+// As many as a wide chart can show.
+const POINTS = 360;
+// What the server takes in one request, and devices of a list beyond which there are no totals.
+const METRICS_MAX = 8;
+const DEVICES_MAX = 6;
+// A new answer is asked for when so many points are missing from it.
+const POINTS_BEHIND = 6;
+
+const scalars = CHARTS.filter(({ list }) => !list).flatMap(({ series }) => series.map(({ path }) => path));
+
+// What charts draw, in as many lists as it takes to ask for it.
+function wanted(store) {
+  const lists = Object.entries(LISTS).map(([list, { fields }]) => {
+    const counted = store.counted(list);
+    const devices = [...new Set([...counted, ...store.devices(list)])].slice(0, DEVICES_MAX);
+    return devices.flatMap((device) => fields.map((field) => list + "." + device + "." + field));
+  });
+  return [scalars, ...lists].flatMap((paths) =>
+    Array.from({ length: Math.ceil(paths.length / METRICS_MAX) }, (_, index) =>
+      paths.slice(index * METRICS_MAX, (index + 1) * METRICS_MAX)));
+}
+
+// The series of all that charts draw, each as the server has it; null when the connection was lost. One after another:
+// what a metric without history spoils is asked for again one by one.
+export async function fetchSeries(ask, store, terms) {
+  const asked = (metric) => new Promise((then) => ask({ what: "history", metric, ...terms }, then));
+  const series = [];
+  const queue = wanted(store);
+  while (queue.length) {
+    const metrics = queue.shift();
+    const answer = await asked(metrics);
+    if (answer === null) return null;
+    if (answer.series) series.push(...answer.series);
+    else if (metrics.length > 1) queue.unshift(...metrics.map((metric) => [metric]));
+  }
+  return series.filter(({ points }) => points.length);
+}
+
+export class Past {
+  constructor(store, ask, changed) {
+    Object.assign(this, { store, ask, changed, rangeMs: 0, turn: 0 });
+    this.clear();
+  }
+
+  clear() {
+    this.stepMs = 0;
+    this.known = { times: [], rows: new Map() };
+    this.times = [];
+    this.columns = new Map();
+    this.bands = new Map();
+    this.joined = null;
+  }
+
+  get gapMs() {
+    return Math.max(1.75 * this.stepMs, this.store.gapMs);
+  }
+
+  nearest(time) {
+    return nearestIndex(this.times, time, this.gapMs);
+  }
+
+  // Whether charts draw this and not the store.
+  get isShown() {
+    return this.rangeMs > 0;
+  }
+
+  show(rangeMs) {
+    this.rangeMs = rangeMs;
+    this.clear();
+    this.refresh();
+  }
+
+  // To be called after hello and when somebody looks again.
+  async refresh() {
+    if (!this.isShown) return;
+    const turn = this.turn += 1;
+    const since = Math.max(0, Math.round(this.store.endTime - this.rangeMs));
+    const series = await fetchSeries(this.ask, this.store, { since, points: POINTS });
+    if (series === null || turn !== this.turn || !this.isShown) return;
+    this.take(series);
+    this.changed();
+  }
+
+  take(series) {
+    this.stepMs = Math.max(this.store.intervalMs, ...series.map((one) => one.step_ms));
+    // The first point of a series begins where it does, and not with its step.
+    const place = (time) => Math.floor(time / this.stepMs) * this.stepMs;
+    const times = [...new Set(series.flatMap(({ points }) => points.map(([time]) => place(time))))].sort((a, b) => a - b);
+    const index = new Map(times.map((time, at) => [time, at]));
+    const rows = new Map(series.map(({ metric, points }) => {
+      const row = { means: new Array(times.length).fill(null), lows: [], highs: [] };
+      points.forEach(([time, low, mean, high]) => {
+        const at = index.get(place(time));
+        [row.lows[at], row.means[at], row.highs[at]] = [low, mean, high];
+      });
+      return [metric, row];
+    }));
+    this.known = { times, rows };
+    this.joined = null;
+  }
+
+  // Puts what the store has seen since behind what was asked for; each sample changes the last step.
+  join() {
+    const { store, known, stepMs } = this;
+    if (!stepMs || this.joined === store.pushes) return;
+    this.joined = store.pushes;
+    const last = known.times.at(-1) ?? -Infinity;
+    // The last step that was asked for was not over then.
+    const steps = new Map();
+    store.times.forEach((time, index) => {
+      const step = Math.floor(time / stepMs) * stepMs;
+      if (step < last) return;
+      if (!steps.has(step)) steps.set(step, []);
+      steps.get(step).push(index);
+    });
+    const whole = known.times.slice(0, steps.has(last) && this.covers(last) ? -1 : undefined);
+    const added = [...steps].filter(([step]) => !(whole.at(-1) >= step));
+    this.times = [...whole, ...added.map(([step]) => step)];
+    this.columns = new Map();
+    this.bands = new Map();
+    for (const path of new Set([...known.rows.keys(), ...store.columns.keys()])) {
+      const { means = [], lows = [], highs = [] } = known.rows.get(path) ?? {};
+      const column = store.columns.get(path) ?? [];
+      const seen = added.map(([, indexes]) => tally(indexes.map((index) => column[index])));
+      const filled = means.length ? means : new Array(known.times.length).fill(null);
+      this.columns.set(path, [...filled.slice(0, whole.length), ...seen.map(({ mean }) => mean)]);
+      if (!means.length) continue;
+      this.bands.set(path, {
+        lows: [...Array.from({ length: whole.length }, (_, at) => lows[at]), ...seen.map(({ low }) => low)],
+        highs: [...Array.from({ length: whole.length }, (_, at) => highs[at]), ...seen.map(({ high }) => high)],
+      });
+    }
+    this.addTotals(whole.length);
+    const end = store.times.at(-1) ?? 0;
+    if (end - last > POINTS_BEHIND * stepMs && last > 0) this.refresh();
+  }
+
+  // Whether the store has seen all of a step, as far as it is over.
+  covers(step) {
+    return this.store.times[0] <= step;
+  }
+
+  // Of the means: the least of a sum is not the sum of the least.
+  addTotals(length) {
+    for (const [list, { fields }] of Object.entries(LISTS)) {
+      for (const field of fields) {
+        const parts = this.store.counted(list).map((name) => this.known.rows.get(list + "." + name + "." + field)?.means);
+        const column = this.columns.get(list + ".*." + field);
+        if (!column || !parts.length || parts.includes(undefined)) continue;
+        for (let at = 0; at < length; at += 1) {
+          column[at] = parts.reduce((sum, part) => sum === null || part[at] === null ? null : sum + part[at], 0);
+        }
+      }
+    }
+  }
+}
+
+function tally(values) {
+  const known = values.filter((value) => typeof value === "number");
+  if (!known.length) return { low: null, mean: null, high: null };
+  return { low: Math.min(...known), mean: known.reduce((sum, value) => sum + value, 0) / known.length, high: Math.max(...known) };
+}

@@ -1,0 +1,57 @@
+// Where the server asks for a token: a form that trades it for a cookie. The token itself is kept nowhere.
+
+import { element, setText } from "./dom.js";
+
+const WORDS = {
+  204: "",
+  401: "This token is not the server's.",
+  429: "Too many wrong tokens from here: wait a minute.",
+};
+
+export class SignIn {
+  // `entered` is called when the server has taken a token, `left` when it has been told to forget.
+  constructor(form, button, entered, left) {
+    Object.assign(this, { form, button, entered });
+    this.input = form.elements.token;
+    this.words = form.querySelector("output");
+    form.onsubmit = (event) => {
+      event.preventDefault();
+      this.enter();
+    };
+    button.onclick = async () => {
+      await fetch("api/v1/session", { method: "DELETE" }).catch(() => {});
+      button.hidden = true;
+      left();
+    };
+  }
+
+  get isAsking() {
+    return !this.form.hidden;
+  }
+
+  // Asks why there is no connection, and shows the form where it is for want of a token.
+  async check() {
+    const response = await fetch("api/v1/snapshot", { method: "HEAD", cache: "no-store" }).catch(() => null);
+    if (response === null || (response.status === 401) === this.isAsking) return;
+    this.form.hidden = response.status !== 401;
+    this.button.hidden = true;
+    if (this.isAsking) this.input.focus();
+  }
+
+  async enter() {
+    setText(this.words, "Signing in");
+    let status = 0;
+    try {
+      const headers = { Authorization: "Bearer " + this.input.value.trim() };
+      status = (await fetch("api/v1/session", { method: "POST", headers })).status;
+    } catch {
+      // A token that cannot be in a header, or a server that is away.
+    }
+    setText(this.words, WORDS[status] ?? "The server did not take it (" + status + ").");
+    if (status !== 204) return this.input.select();
+    this.input.value = "";
+    this.form.hidden = true;
+    this.button.hidden = false;
+    this.entered();
+  }
+}
