@@ -14,10 +14,11 @@ use std::time::Duration;
 use lexopt::prelude::*;
 
 use crate::config::{
-    Config, Draft, Listen, PATH_DEFAULT, bytes_of, parse_duration, parse_level, read_into, text_of,
+    Config, Draft, Listen, Origin, PATH_DEFAULT, Secret, TokenFrom, bytes_of, parse_duration,
+    parse_level, read_into, text_of,
 };
 use watch::WatchFlags;
-pub use watch::{Place, Secret, TokenFrom, Watch};
+pub use watch::{Place, Watch};
 
 /// What `--help` prints.
 pub const HELP: &str = "\
@@ -34,9 +35,11 @@ Options:
   -l, --listen ADDR        host:port, [v6]:port or unix:/path; may be given several times
                            [env VITALD_LISTEN, separated by commas] [default 127.0.0.1:8485]
   -i, --interval DURATION  sampling interval, 100ms to 1h [env VITALD_INTERVAL] [default 1s]
+      --token-file FILE    ask every request for the bearer token, the first line of FILE
+                           [env VITALD_TOKEN, the token itself] [default nobody is asked]
       --no-auth            serve an address beyond loopback, knowingly open to everyone there
       --allow-host NAME    accept requests that address this server by NAME; repeatable
-      --allow-origin URL   accept WebSockets from pages of this origin; repeatable
+      --allow-origin URL   let pages of this origin connect and read; repeatable
       --max-connections N  connections of every kind at a time [default 256]
       --log-level LEVEL    error, warn, info, debug or trace [env VITALD_LOG] [default info]
   -V, --version            print the version
@@ -48,6 +51,7 @@ Watching: URL is host, host:port, [v6]:port, http://host[:port][/prefix] or unix
       --json               each message of the server as it is, one a line
       --count N            end after N lines
       --token-file FILE    show the server the bearer token in FILE [env VITALD_TOKEN, the token]
+                           [default of this host's: the configuration's]
 ";
 
 /// What the operator wants.
@@ -99,17 +103,21 @@ fn command(
     };
     if flags.word == Word::Watch {
         let config = flags.config.clone();
-        let listen = || first_listener(config.as_deref(), &environment, files);
-        return watch::command(flags, &environment, listen).map(Command::Watch);
+        let mut draft = Draft::default();
+        read_token_variable(&mut draft, &environment)?;
+        let token = flags.token_file.clone().map(TokenFrom::File).or(draft.token);
+        let own = || own_vitald(config.as_deref(), &environment, files);
+        return watch::command(flags, token, own).map(Command::Watch);
     }
     let word = flags.word;
     let mut draft = Draft::default();
-    read_configured(&mut draft, flags.config.as_deref(), &environment, files)?;
+    read_configured(&mut draft, flags.config.as_deref(), &environment, &files)?;
     read_environment(&mut draft, environment)?;
     let pretty = flags.pretty;
     flags.put_into(&mut draft);
-    // What is not served needs no permission to be.
+    // What is not served needs no permission to be, and shows its token to nobody.
     if word != Word::Once {
+        draft.read_token(files)?;
         draft.check_access()?;
     }
     let config = draft.finish()?;
@@ -121,17 +129,20 @@ fn command(
     })
 }
 
-/// Where this host's own vitald listens, as far as the file and the environment say.
-fn first_listener(
+/// Where this host's own vitald listens and its token is, as far as the file and the environment
+/// say.
+fn own_vitald(
     config: Option<&Path>,
     environment: impl Fn(&str) -> Option<OsString>,
     files: impl Fn(&Path) -> io::Result<Vec<u8>>,
-) -> Result<Listen, String> {
+) -> Result<(Listen, Option<TokenFrom>), String> {
     let mut draft = Draft::default();
     read_configured(&mut draft, config, &environment, files)?;
     read_environment(&mut draft, environment)?;
+    let token = draft.token.take();
     let listen = draft.finish()?.listen.into_iter().next();
-    listen.ok_or_else(|| "listen: there is no address: write one at least".to_owned())
+    let listen = listen.ok_or("listen: there is no address: write one at least")?;
+    Ok((listen, token))
 }
 
 /// The word that says what to do.
@@ -151,8 +162,9 @@ struct Flags {
     listen: Vec<Listen>,
     interval: Option<Duration>,
     no_auth: bool,
+    token_file: Option<PathBuf>,
     allow_hosts: Vec<String>,
-    allow_origins: Vec<String>,
+    allow_origins: Vec<Origin>,
     connections_max: Option<usize>,
     log_level: Option<log::LevelFilter>,
     watch: WatchFlags,
@@ -174,6 +186,7 @@ impl Flags {
             listen: Vec::new(),
             interval: None,
             no_auth: false,
+            token_file: None,
             allow_hosts: Vec::new(),
             allow_origins: Vec::new(),
             connections_max: None,
@@ -201,7 +214,10 @@ impl Flags {
                 }
                 Long("no-auth") => flags.no_auth = true,
                 Long("allow-host") => flags.allow_hosts.push(text(&mut parser)?),
-                Long("allow-origin") => flags.allow_origins.push(text(&mut parser)?),
+                Long("allow-origin") => {
+                    let origin = Origin::parse(&text(&mut parser)?);
+                    flags.allow_origins.push(named("--allow-origin", origin)?);
+                }
                 Long("max-connections") => {
                     let count = text(&mut parser)?;
                     let error = format!("\"{count}\" is not a number");
@@ -217,7 +233,7 @@ impl Flags {
                 Long("json") => flags.watch.json = true,
                 Long("count") => flags.watch.set_count(&text(&mut parser)?)?,
                 Long("token-file") => {
-                    flags.watch.token_file = Some(parser.value().map_err(sentence)?.into());
+                    flags.token_file = Some(parser.value().map_err(sentence)?.into());
                 }
                 Value(url) if flags.word == Word::Watch && flags.watch.url.is_none() => {
                     flags.watch.url = Some(url.string().map_err(sentence)?);
@@ -257,6 +273,10 @@ impl Flags {
         put(draft, "no_auth", "--no-auth", self.no_auth.then_some(true), |config| {
             &mut config.no_auth
         });
+        if let Some(path) = self.token_file {
+            draft.token = Some(TokenFrom::File(path));
+            draft.note("token_file", "--token-file");
+        }
     }
 }
 
@@ -324,6 +344,19 @@ fn read_environment(
     if let Some(level) = value("VITALD_LOG")? {
         draft.config.log_level = named("VITALD_LOG", parse_level(&level))?;
         draft.note("log_level", "VITALD_LOG");
+    }
+    read_token_variable(draft, variable)
+}
+
+/// What VITALD_TOKEN says is the token itself, and is not quoted.
+fn read_token_variable(
+    draft: &mut Draft,
+    variable: impl Fn(&str) -> Option<OsString>,
+) -> Result<(), String> {
+    if let Some(token) = variable("VITALD_TOKEN").filter(|value| !value.is_empty()) {
+        let token = token.into_string().map_err(|_| "VITALD_TOKEN: the value is not UTF-8")?;
+        draft.token = Some(TokenFrom::Variable(Secret::new(token)));
+        draft.note("token_file", "VITALD_TOKEN");
     }
     Ok(())
 }
@@ -428,7 +461,54 @@ mod tests {
         let file = "allow_host = [\"a\", \"b\"]\nallow_origin = \"https://a\"";
         let config = in_force(&["--allow-host", "c"], &[], file).unwrap();
         assert_eq!(config.allow_hosts, ["c"]);
-        assert_eq!(config.allow_origins, ["https://a"]);
+        assert_eq!(config.allow_origins, [Origin::parse("https://a").unwrap()]);
+    }
+
+    /// What is in force when this is the file at a path and every other is absent.
+    fn with_file(words: &[&str], token: &str, name: &str, text: &str) -> Result<Config, String> {
+        let words = ["vitald"].iter().chain(words).map(OsString::from);
+        let environment = |name: &str| (name == "VITALD_TOKEN").then(|| token.into());
+        let files = |path: &Path| match path {
+            path if path == Path::new(PATH_DEFAULT) => Ok(b"token_file = \"/c\"".to_vec()),
+            path if path == Path::new(name) => Ok(text.as_bytes().to_vec()),
+            path => absent(path),
+        };
+        parse(words, environment, files).map(|command| match command {
+            Command::Serve(config) | Command::Once { config, .. } | Command::Check(config) => {
+                config
+            }
+            other => panic!("{other:?}"),
+        })
+    }
+
+    #[test]
+    fn a_token_is_that_of_the_option_else_of_the_variable_else_of_the_file() {
+        let token = |words: &[&str], token: &str, name: &str| {
+            let config = with_file(words, token, name, "hush\n")?;
+            let token = config.token.expect("a token is in force");
+            Ok((token.secret().reveal().to_owned(), token.file().map(Path::to_owned)))
+        };
+        let of_file = |path: &str| Ok::<_, String>(("hush".to_owned(), Some(PathBuf::from(path))));
+        assert_eq!(token(&["--token-file", "/o"], "loud", "/o"), of_file("/o"));
+        assert_eq!(token(&[], "loud", "/o"), Ok(("loud".to_owned(), None)));
+        assert_eq!(token(&["check"], "", "/c"), of_file("/c"));
+        let error = |result: Result<_, String>| result.unwrap_err();
+        let beginning = "--token-file: /o: there is no such file";
+        assert!(error(token(&["--token-file=/o"], "", "/c")).starts_with(beginning));
+        let beginning = "/etc/vitald/vitald.toml:1: token_file: /c: there is no such file";
+        assert!(error(token(&[], "", "/o")).starts_with(beginning));
+        let refused = error(token(&[], "lo ud", "/o"));
+        assert!(
+            refused.starts_with("VITALD_TOKEN: the token may have ") && !refused.contains("lo")
+        );
+    }
+
+    #[test]
+    fn one_snapshot_asks_for_no_token_and_one_opens_addresses_beyond_loopback() {
+        assert_eq!(with_file(&["once"], "", "/o", "").unwrap().token, None);
+        assert!(with_file(&["-l", "0.0.0.0:1"], "loud", "/o", "").is_ok());
+        assert!(with_file(&["-l", "0.0.0.0:1"], "", "/c", "hush").is_ok());
+        assert!(with_file(&["-l", "0.0.0.0:1"], "", "/c", "\n").is_err());
     }
 
     #[test]
@@ -495,6 +575,7 @@ mod tests {
             (&["--log-level", "loud"], "--log-level: \"loud\" is not a level"),
             (&["--max-connections", "many"], "--max-connections: \"many\" is not a number"),
             (&["serve"], "serve"),
+            (&["--allow-origin", "pi"], "--allow-origin: \"pi\" is not an origin"),
             (&["--pretty"], "--pretty goes with once"),
             (&["check", "--pretty"], "--pretty goes with once"),
             (&["once", "check"], "check"),

@@ -10,8 +10,10 @@ mod alerts;
 mod draft;
 mod duration;
 mod file;
+mod origin;
 mod printed;
 mod section;
+mod token;
 
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -26,6 +28,8 @@ pub(crate) use draft::Draft;
 pub use duration::{duration_text, parse_duration};
 pub use file::{FILE_BYTES_MAX, PATH_DEFAULT, read_file};
 pub(crate) use file::{bytes_of, read_into, text_of};
+pub use origin::Origin;
+pub use token::{Secret, TOKEN_BYTES_MAX, TOKEN_BYTES_SAFE, Token, TokenFrom};
 
 /// Shortest sampling interval: below it, counters of 10 ms resolution give no meaningful rates.
 pub const INTERVAL_MIN: Duration = Duration::from_millis(100);
@@ -120,8 +124,8 @@ pub fn parse_level(text: &str) -> Result<log::LevelFilter, String> {
 pub enum CommandLines {
     /// Everybody who may connect.
     Always,
-    /// Viewers that have shown a token. There are no tokens yet, and so nobody. A peer of a Unix
-    /// socket is not one of them: it may be a reverse proxy, which comes for anybody.
+    /// Viewers that have shown the token, and nobody where there is none. A peer of a Unix socket
+    /// is not one of them as such: it may be a reverse proxy, which comes for anybody.
     Authenticated,
     /// Nobody: names alone.
     Never,
@@ -170,12 +174,14 @@ pub struct Config {
     pub sample_when_idle: Option<Duration>,
     /// Serve addresses beyond loopback although nobody is asked for a token.
     pub no_auth: bool,
+    /// What every request has to show; without one nobody is asked.
+    pub token: Option<Token>,
     /// Connections of every kind at a time; 1 to 1,000,000.
     pub connections_max: usize,
     /// Host names by which requests may address this server, besides its own.
     pub allow_hosts: Vec<String>,
-    /// Origins of foreign pages that may open a WebSocket.
-    pub allow_origins: Vec<String>,
+    /// Origins of foreign pages that may open a WebSocket and read answers.
+    pub allow_origins: Vec<Origin>,
     /// What is logged: error to trace.
     pub log_level: log::LevelFilter,
     /// What is remembered.
@@ -193,6 +199,7 @@ impl Default for Config {
             interval: Duration::from_secs(1),
             sample_when_idle: None,
             no_auth: false,
+            token: None,
             connections_max: 256,
             allow_hosts: Vec::new(),
             allow_origins: Vec::new(),
@@ -218,13 +225,14 @@ impl Config {
     }
 
     /// The keys, or sections, in which `new` differs and that are only read at a start: all but
-    /// `alert` and `log_level`.
+    /// `alert`, `log_level` and `token_file`.
     pub fn needing_restart(&self, new: &Config) -> Vec<&'static str> {
         let Config {
             listen,
             interval,
             sample_when_idle,
             no_auth,
+            token: _,
             connections_max,
             allow_hosts,
             allow_origins,
@@ -270,12 +278,14 @@ impl Config {
 
     /// Whether `address` may be served as things are set, or a sentence that says what to do.
     pub fn check_access(&self, address: &SocketAddr) -> Result<(), String> {
-        if self.no_auth || address.ip().to_canonical().is_loopback() {
+        let is_guarded = self.no_auth || self.token.is_some();
+        if is_guarded || address.ip().to_canonical().is_loopback() {
             return Ok(());
         }
         Err(format!(
-            "{address} can be reached from other hosts and nobody is asked for a token: listen on \
-             a loopback address, or pass --no-auth if everyone there may look"
+            "{address} can be reached from other hosts and nobody is asked for a token: give one \
+             with --token-file, listen on a loopback address, or pass --no-auth if everyone there \
+             may look"
         ))
     }
 }
@@ -336,10 +346,11 @@ mod tests {
     }
 
     #[test]
-    fn what_needs_a_restart_is_all_but_alerts_and_the_level() {
+    fn what_needs_a_restart_is_all_but_alerts_the_level_and_the_token() {
         let old = Config::default();
         let mut new = Config { log_level: log::LevelFilter::Trace, ..Config::default() };
         new.alerts = Rules::none();
+        new.token = Token::new("hush").ok();
         assert_eq!(old.needing_restart(&new), [""; 0]);
         new.history.series_max += 1;
         new.interval *= 2;
@@ -357,6 +368,8 @@ mod tests {
             assert!(refusal.contains("--no-auth"), "{address}");
             let open = Config { no_auth: true, ..Config::default() };
             assert!(open.check_access(&address.parse().unwrap()).is_ok());
+            let guarded = Config { token: Token::new("hush").ok(), ..Config::default() };
+            assert!(guarded.check_access(&address.parse().unwrap()).is_ok());
         }
     }
 }

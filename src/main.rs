@@ -153,15 +153,22 @@ fn hang_up(server: &mut Server, config: &mut Config, signals: &Signals) {
 
 /// Takes over what can change in a run, and says what cannot.
 fn reload(server: &mut Server, config: &mut Config, new: Config) {
+    if let Err(error) = server.reload(&new) {
+        return log::warn!("reload refused=true action=\"keep what was\": {error}");
+    }
     log::set_max_level(new.log_level);
-    server.reload(&new);
     let (alerts, level) = (new.alerts.iter().count(), new.log_level);
-    log::info!("reload alerts={alerts} log_level={level}");
+    let token = match (&config.token, &new.token) {
+        (old, new) if old == new => "same",
+        (_, Some(_)) => "changed",
+        (_, None) => "none",
+    };
+    log::info!("reload alerts={alerts} log_level={level} token={token}");
     let keys = config.needing_restart(&new).join(",");
     if !keys.is_empty() {
         log::info!("reload keys={keys} action=\"restart vitald to change them\"");
     }
-    (config.alerts, config.log_level) = (new.alerts, new.log_level);
+    (config.alerts, config.log_level, config.token) = (new.alerts, new.log_level, new.token);
 }
 
 /// Makes SIGTERM and SIGINT wake the loop and set a flag, a second one end the process at once, and

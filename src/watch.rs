@@ -33,7 +33,8 @@ use self::patience::{Advice, Backoff, Patience};
 use self::screen::{Screen, Size};
 use self::target::Target;
 use crate::app::protocol::{DEFAULT_SUBSCRIPTION, MESSAGE_BYTES_MAX, VERSION};
-use crate::cli::{Place, Secret, Watch};
+use crate::cli::{Place, Watch};
+use crate::config::Secret;
 use crate::engine::clock::{Clock, Monotonic};
 
 /// How long a new connection may keep its greeting.

@@ -32,7 +32,9 @@ impl Drop for Written {
 
 fn run(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vitald"));
-    for variable in ["VITALD_CONFIG", "VITALD_LISTEN", "VITALD_INTERVAL", "VITALD_LOG"] {
+    for variable in
+        ["VITALD_CONFIG", "VITALD_LISTEN", "VITALD_INTERVAL", "VITALD_LOG", "VITALD_TOKEN"]
+    {
         command.env_remove(variable);
     }
     command.args(arguments).output().expect("the binary starts")

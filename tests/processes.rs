@@ -17,7 +17,7 @@ use support::Vitald;
 use vitald::app::App;
 use vitald::app::access::Access;
 use vitald::app::processes::{WAITING_MAX, WATCHED_FOR};
-use vitald::config::CommandLines;
+use vitald::config::{CommandLines, Token};
 use vitald::engine::Engine;
 use vitald::engine::clock::Manual;
 use vitald::engine::limits::Limits;
@@ -126,6 +126,17 @@ impl Host {
     }
 
     fn made(limits: Limits, steps_each: usize, is_failing: bool, commands: CommandLines) -> Host {
+        let access = Access::new(&[], &[], None);
+        Host::with_access(limits, steps_each, is_failing, commands, access)
+    }
+
+    fn with_access(
+        limits: Limits,
+        steps_each: usize,
+        is_failing: bool,
+        commands: CommandLines,
+        access: Access,
+    ) -> Host {
         let second = Duration::from_secs(1);
         let metrics = MetricsService::with_source(Box::new(Mute), Facts::default(), second);
         let log = Arc::new(Mutex::new(Log::default()));
@@ -138,7 +149,7 @@ impl Host {
             scans: 0,
             table: Table::default(),
         };
-        let app = App::new(metrics, Access::new(&[], &[], None), limits.slots());
+        let app = App::new(metrics, access, limits.slots());
         let (server, wire) = Wire::engine(limits, app.with_processes(Box::new(source), commands));
         CLOCK.set(Some(wire.clock()));
         Host { server, wire, log }
@@ -551,6 +562,42 @@ fn command_lines_are_read_only_for_those_who_may_see_them() {
         let log = host.log.lock().unwrap();
         let is_read = log.wanted.iter().any(|wanted| wanted.commands());
         assert_eq!(is_read, commands == CommandLines::Always, "{commands:?}");
+    }
+}
+
+#[test]
+fn command_lines_are_shown_to_those_who_have_shown_the_token() {
+    for (commands, is_shown) in [
+        (CommandLines::Always, true),
+        (CommandLines::Authenticated, true),
+        (CommandLines::Never, false),
+    ] {
+        let token = Token::new("correct-horse").unwrap();
+        let access = Access::new(&[], &[], None).with_token(Some(&token));
+        let mut host = Host::with_access(Limits::default(), 10, false, commands, access);
+        let client = host.wire.connect(WIDE);
+        let bearer = b"Authorization: Bearer correct-horse\r\n\r\n";
+        let get = |target| format!("GET {target} HTTP/1.1\r\nHost: localhost\r\n");
+        host.wire.send(client, &[get(CPU).as_bytes(), bearer].concat());
+        host.run_for(600);
+        let rows = host.table(client)["rows"].take();
+        assert_eq!(rows[0]["command"].as_str() == Some("secret"), is_shown, "{commands:?}");
+        // A WebSocket is remembered for what its handshake has shown.
+        let socket = host.wire.connect(WIDE);
+        let upgrade = UPGRADE_WITHOUT_HISTORY.strip_suffix(b"\r\n").unwrap();
+        host.wire.send(socket, &[upgrade, bearer].concat());
+        settle(&mut host.server);
+        let mut bytes = host.wire.take(socket, usize::MAX);
+        take_switching(&mut bytes);
+        let ask = json!({"type": "get", "what": "processes", "id": 1}).to_string();
+        host.wire.send(socket, &client_frame(0x81, ask.as_bytes()));
+        host.run_for(600);
+        bytes.extend(host.wire.take(socket, usize::MAX));
+        let frames = take_frames(&mut bytes);
+        let texts = frames.iter().filter_map(|frame| serde_json::from_slice(&frame.payload).ok());
+        let answer = texts.into_iter().find(|message: &Value| message["type"] == "processes");
+        let rows = answer.expect("it is answered")["rows"].take();
+        assert_eq!(rows[0]["command"].as_str() == Some("secret"), is_shown, "{commands:?}");
     }
 }
 

@@ -1,8 +1,8 @@
 //! What each HTTP request is answered with.
 //!
 //! These are the methods of [`App`] that answer. The name that a request calls us by is checked
-//! first; then the route says what is wanted; and a WebSocket or an event stream is refused to a
-//! page from elsewhere.
+//! first; then the route says what is wanted; a WebSocket or an event stream is refused to a page
+//! from elsewhere; and who has to show a token and has not is refused.
 //! An answer is whole when it is given, which for the process table is in a later turn. The newest
 //! sample is encoded once between two ticks, however many ask for it. Owns no state; imports the
 //! engine's requests and responses.
@@ -19,20 +19,23 @@
 //! | `/api/v1/history` | no-store | | yes | its end moves with every sample |
 //! | `/api/v1/alerts`, `/server`, `/connections`, `/processes` | no-store | | yes | true of the moment, and of who may see it |
 //! | `/healthz` | no-store | | no | an old answer to it is worse than none |
+//! | `/api/v1/session` | no-store | | no | its answer is a cookie |
 //! | refusals | no-store | | no | what is refused now may be granted next |
 //!
 //! Where there may be gzip, Vary says so: 200 and 304 alike. A tag of a form in gzip is another one
 //! than that of the form without (RFC 9110, section 8.8.3.3).
 
+use super::access::Grant;
+use super::admission::is_public;
 use super::assets::PAGE;
 use super::getting::HistoryQuery;
 use super::gzip::{self, Kept};
 use super::history::{self, Form};
+use super::processes::Reader;
 use super::protocol::{self, Refusal, write_json};
 use super::routes::{self, Route};
 use super::terms::Terms;
 use super::{App, Cache, connections, event_stream, json, schema};
-use crate::config::CommandLines;
 use crate::engine::connection::frame::{Frame, Kind};
 use crate::engine::connection::head::Request;
 use crate::engine::connection::response::Response;
@@ -50,31 +53,74 @@ impl App {
         peer: Peer,
         request: &Request<'_>,
     ) -> Answer {
+        if let Some(refusal) = self.refuse_name(peer, request) {
+            return Answer::Respond(refusal);
+        }
+        let grant = self.access.grant(request.header("origin"));
+        match self.answer_named(context, handle, request, &grant) {
+            Answer::Respond(response) => Answer::Respond(grant.apply(response)),
+            Answer::Stream(head) => Answer::Stream(grant.apply(head)),
+            answer => answer,
+        }
+    }
+
+    /// The refusal of one who calls this server by a name that is not its own.
+    fn refuse_name(&self, peer: Peer, request: &Request<'_>) -> Option<Response> {
         let host = request.header("host").unwrap_or_default();
         // A Unix socket's client has passed the file's permissions, whatever it calls us; HTTP/1.0
         // may come without a Host.
         let is_named = peer != Peer::Unix && (!host.is_empty() || request.has("host"));
-        if is_named && !self.access.allows_host(host) {
-            return Answer::Respond(Response::text(
-                421,
-                "this server does not go by that name; see --allow-host",
-            ));
+        (is_named && !self.access.allows_host(host))
+            .then(|| Response::text(421, "this server does not go by that name; see --allow-host"))
+    }
+
+    /// The refusal of one who may not have what it asks for.
+    fn refuse(
+        &mut self,
+        context: &Context<'_>,
+        handle: Handle,
+        request: &Request<'_>,
+        route: &Result<Route, Response>,
+    ) -> Option<Response> {
+        let is_stream = matches!(route, Ok(Route::WebSocket | Route::Events));
+        // Before the token is looked at: a page from elsewhere is not to have its reader's address
+        // counted among those that guess.
+        if is_stream && let Some(refusal) = self.refuse_origin(request) {
+            return Some(refusal);
+        }
+        match route {
+            Ok(route) if is_public(route) => None,
+            _ => self.refuse_stranger(context, handle, request, is_stream),
+        }
+    }
+
+    fn answer_named(
+        &mut self,
+        context: &mut Context<'_>,
+        handle: Handle,
+        request: &Request<'_>,
+        grant: &Grant,
+    ) -> Answer {
+        let asks_beforehand = request.has("access-control-request-method");
+        if request.method() == "OPTIONS" && grant.is_given() && asks_beforehand {
+            return Answer::Respond(Grant::preflight());
+        }
+        let route = routes::route(request);
+        if let Some(refusal) = self.refuse(context, handle, request, &route) {
+            return Answer::Respond(refusal);
         }
         let takes_gzip = request.accepts_gzip();
-        let response = match routes::route(request) {
-            Ok(Route::WebSocket) => return self.upgrade(request, host),
-            Ok(Route::Events) => return self.stream(request, host),
+        let response = match route {
+            Ok(Route::WebSocket) => return upgrade(request),
+            Ok(Route::Events) => return self.stream(request),
             Ok(Route::Processes(question)) => {
-                let with_commands = may_see_commands(self.commands);
+                let with_commands = self.may_see_commands(handle);
                 let question = Question { with_commands, ..question };
-                return self.processes.answer(
-                    context,
-                    &mut self.gzip,
-                    handle,
-                    question,
-                    takes_gzip,
-                );
+                let reader = Reader { takes_gzip, grant: grant.clone() };
+                return self.processes.answer(context, &mut self.gzip, handle, question, reader);
             }
+            Ok(Route::SignIn) => return Answer::Respond(self.sign_in(context, handle, request)),
+            Ok(Route::SignOut) => return Answer::Respond(self.sign_out(request)),
             // These know how they are coded.
             Ok(Route::Page) => return Answer::Respond(page(request)),
             Ok(Route::Health) => return Answer::Respond(health(context.is_draining())),
@@ -90,18 +136,7 @@ impl App {
         Answer::Respond(self.gzip.code(context, takes_gzip, response))
     }
 
-    fn upgrade(&self, request: &Request<'_>, host: &str) -> Answer {
-        if let Some(refusal) = self.refuse_origin(request, host) {
-            return Answer::Respond(refusal);
-        }
-        let offered = request.has_token("sec-websocket-protocol", protocol::SUBPROTOCOL);
-        Answer::Upgrade { protocol: offered.then_some(protocol::SUBPROTOCOL) }
-    }
-
-    fn stream(&self, request: &Request<'_>, host: &str) -> Answer {
-        if let Some(refusal) = self.refuse_origin(request, host) {
-            return Answer::Respond(refusal);
-        }
+    fn stream(&self, request: &Request<'_>) -> Answer {
         match self.stream_terms(request.query()) {
             Ok(_) => Answer::Stream(event_stream::head()),
             Err(refusal) => Answer::Respond(Response::text(400, &refusal.message)),
@@ -114,8 +149,9 @@ impl App {
     }
 
     /// The refusal of a page from elsewhere that would connect.
-    fn refuse_origin(&self, request: &Request<'_>, host: &str) -> Option<Response> {
+    fn refuse_origin(&self, request: &Request<'_>) -> Option<Response> {
         let origin = request.header("origin")?;
+        let host = request.header("host").unwrap_or_default();
         let is_allowed = self.access.allows_origin(origin, host);
         (!is_allowed).then(|| {
             Response::text(403, "pages of that origin may not connect; see --allow-origin")
@@ -161,13 +197,9 @@ impl App {
     }
 }
 
-/// Whether a viewer may see command lines, which can hold secrets. Nobody can show a token yet. A
-/// Unix socket does not say who is there: it is where reverse proxies come from, for anybody.
-pub(super) fn may_see_commands(commands: CommandLines) -> bool {
-    match commands {
-        CommandLines::Always => true,
-        CommandLines::Authenticated | CommandLines::Never => false,
-    }
+fn upgrade(request: &Request<'_>) -> Answer {
+    let offered = request.has_token("sec-websocket-protocol", protocol::SUBPROTOCOL);
+    Answer::Upgrade { protocol: offered.then_some(protocol::SUBPROTOCOL) }
 }
 
 fn health(is_draining: bool) -> Response {

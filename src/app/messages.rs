@@ -7,7 +7,6 @@
 use std::time::Duration;
 
 use super::App;
-use super::answers::may_see_commands;
 use super::getting::Wanted;
 use super::history;
 use super::parts::Head;
@@ -109,7 +108,7 @@ impl App {
                 vec![self.own.message(context, inside, Head { kind: "server", id })]
             }
             Wanted::Processes(question) => {
-                let with_commands = may_see_commands(self.commands);
+                let with_commands = self.may_see_commands(handle);
                 let question = Question { with_commands, ..question };
                 return self.processes.get(context, handle, question, id);
             }

@@ -6,6 +6,7 @@
 //! wing that imports both others.
 
 pub mod access;
+mod admission;
 pub mod alerts;
 mod answers;
 pub mod assets;
@@ -31,6 +32,7 @@ pub mod terms;
 use std::time::{Duration, SystemTime};
 
 use self::access::Access;
+use self::access::attempts::Guesses;
 use self::alerts::Alarm;
 use self::exposition::Exposed;
 use self::gzip::{Gzip, Kept};
@@ -60,6 +62,10 @@ pub struct App {
     hub: Hub,
     publishing: Publishing,
     access: Access,
+    /// Who has shown wrong tokens.
+    guesses: Guesses,
+    /// Whether the last request of each connection has shown the token or a session, by slot.
+    has_shown: Vec<bool>,
     everything: Selection,
     /// Base ticks since the start, those that were skipped included.
     sequence: u64,
@@ -100,6 +106,8 @@ impl App {
             hub: Hub::new(slots),
             publishing: Publishing::default(),
             access,
+            guesses: Guesses::new(),
+            has_shown: vec![false; slots],
             everything: Selection::standard(),
             sequence: 0,
             tick: None,
@@ -218,8 +226,10 @@ impl Handler for App {
             // The message that is being handed out, and a sample for a batch, both of which grow by
             // doubling.
             + 2 * 2 * limits.shared_bytes_max
-            // How many messages each connection has sent.
-            + limits.slots() * size_of::<Rate>()
+            // How many messages each connection has sent, and whether it has shown the token.
+            + limits.slots() * (size_of::<Rate>() + size_of::<bool>())
+            // Who has shown wrong ones.
+            + Guesses::MEMORY_BYTES
             // The snapshot and the hellos that are kept between two ticks.
             + (1 + ENVELOPES) * (limits.reply_bytes_max + OVERHEAD_BYTES)
             + Kept::memory_ceiling(limits)

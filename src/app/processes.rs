@@ -14,6 +14,7 @@ mod watch;
 
 use std::time::Duration;
 
+pub use self::waiting::Reader;
 use self::waiting::{Asker, Waiting, busy, messages, response, too_long};
 use self::watch::Watch;
 use super::gzip::Gzip;
@@ -120,14 +121,15 @@ impl Processes {
         gzip: &mut Gzip,
         handle: Handle,
         question: Question,
-        takes_gzip: bool,
+        reader: Reader,
     ) -> Answer {
         if let Some(view) = self.table(question) {
-            let response = gzip.code(context, takes_gzip, response(&view, context.limits()));
+            let response = response(&view, context.limits());
+            let response = gzip.code(context, reader.takes_gzip, response);
             self.watch(context, question);
             return Answer::Respond(response);
         }
-        match self.wait(context, Waiting::new(handle, question, Asker::Request { takes_gzip })) {
+        match self.wait(context, Waiting::new(handle, question, Asker::Request(reader))) {
             Ok(()) => Answer::Later,
             Err(reason) => Answer::Respond(busy(reason)),
         }
@@ -278,8 +280,8 @@ impl Processes {
         while let Some(waiting) = self.waiting.get(index) {
             let question = waiting.question;
             let is_made = match (&waiting.asker, &made) {
-                (Asker::Request { takes_gzip }, Some((known, is_coded, _))) => {
-                    (known, is_coded) == (&question, takes_gzip)
+                (Asker::Request(reader), Some((known, is_coded, _))) => {
+                    (*known, *is_coded) == (question, reader.takes_gzip)
                 }
                 _ => false,
             };
@@ -296,12 +298,12 @@ impl Processes {
                 made_count += 1;
             }
             let is_given = match &waiting.asker {
-                Asker::Request { takes_gzip } => {
+                Asker::Request(Reader { takes_gzip, grant }) => {
                     let response = match made.take().filter(|_| is_made) {
                         Some((_, _, response)) => response,
                         None => gzip.code(context, *takes_gzip, response(&view, context.limits())),
                     };
-                    context.respond(waiting.handle, response.clone());
+                    context.respond(waiting.handle, grant.apply(response.clone()));
                     made = Some((question, *takes_gzip, response));
                     true
                 }

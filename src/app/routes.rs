@@ -36,6 +36,10 @@ pub enum Route {
     Exposition,
     /// Whether we are well.
     Health,
+    /// The beginning of a session.
+    SignIn,
+    /// The end of a session.
+    SignOut,
 }
 
 /// Methods that exist (RFC 9110, section 9; RFC 5789), so that a refusal can tell "not here" from
@@ -44,7 +48,7 @@ const METHODS: [&str; 9] =
     ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
 
 /// Where something is.
-const PATHS: [&str; 12] = [
+const PATHS: [&str; 13] = [
     "/",
     "/ws",
     "/events",
@@ -57,7 +61,11 @@ const PATHS: [&str; 12] = [
     "/api/v1/connections",
     "/api/v1/processes",
     "/api/v1/schema",
+    SESSION,
 ];
+
+/// The one place where something can be done beside reading.
+const SESSION: &str = "/api/v1/session";
 
 /// Finds what `request` asks for.
 ///
@@ -71,6 +79,13 @@ pub fn route(request: &Request<'_>) -> Result<Route, Response> {
     let path = request.path();
     if !PATHS.contains(&path) {
         return Err(Response::text(404, "there is nothing at this path"));
+    }
+    if path == SESSION {
+        return match method {
+            "POST" => Ok(Route::SignIn),
+            "DELETE" => Ok(Route::SignOut),
+            _ => Err(Response::text(405, "only POST and DELETE").with("Allow", "POST, DELETE")),
+        };
     }
     if !matches!(method, "GET" | "HEAD") {
         return Err(Response::text(405, "only GET and HEAD").with("Allow", "GET, HEAD"));
@@ -152,6 +167,8 @@ mod tests {
         assert_eq!(routed("GET", "/api/v1/alerts"), Ok(Route::Alerts));
         assert_eq!(routed("GET", "/api/v1/connections"), Ok(Route::Connections));
         assert_eq!(routed("GET", "/api/v1/schema"), Ok(Route::Schema));
+        assert_eq!(routed("POST", "/api/v1/session"), Ok(Route::SignIn));
+        assert_eq!(routed("DELETE", "/api/v1/session"), Ok(Route::SignOut));
         for (query, audit) in [("", false), ("?audit=0", false), ("?audit=1&a=b", true)] {
             let target = format!("/api/v1/server{query}");
             assert_eq!(routed("HEAD", &target), Ok(Route::Server { audit }));
@@ -164,6 +181,8 @@ mod tests {
         assert_eq!(routed("GET", "//"), Err(404));
         assert_eq!(routed("POST", "/"), Err(405));
         assert_eq!(routed("POST", "/nothing"), Err(404));
+        assert_eq!(routed("GET", "/api/v1/session"), Err(405));
+        assert_eq!(routed("PUT", "/api/v1/session"), Err(405));
         assert_eq!(routed("POST", "/api/v1/server"), Err(405));
         assert_eq!(routed("DELETE", "/api/v1/connections"), Err(405));
         assert_eq!(routed("GET", "/api/v1/server?audit=yes"), Err(400));

@@ -107,7 +107,9 @@ impl Server {
         metrics.sample_when_idle(config.sample_when_idle);
         metrics.set_history(&config.history).map_err(|error| Error::History(error.to_string()))?;
         let machine = metrics.facts().name.clone();
-        let access = Access::new(&config.allow_hosts, &config.allow_origins, machine.as_deref());
+        let access = Access::new(&config.allow_hosts, &config.allow_origins, machine.as_deref())
+            .with_token(config.token.as_ref());
+        super::admission::warn_of_token(config.token.as_ref());
         super::alerts::warn_of_programs(&config.alerts);
         let app = App::new(metrics, access, slots)
             .with_alerts(config.alerts.clone())
@@ -172,12 +174,27 @@ impl Server {
         self.engine.act(|_, context| super::broadcast(context, message))
     }
 
-    /// Takes over what may change while it runs: the alerts. One that is as it was keeps its state;
-    /// what fires by one that is gone or changed has resolved. For the rest see
+    /// Takes over what may change while it runs: the alerts and the token. An alert that is as it
+    /// was keeps its state; what fires by one that is gone or changed has resolved. With another
+    /// token every WebSocket and event stream ends, and sessions do. For the rest see
     /// [`Config::needing_restart`].
-    pub fn reload(&mut self, config: &Config) {
+    ///
+    /// # Errors
+    /// When it would have an address beyond loopback served to everybody: nothing is taken over
+    /// then.
+    pub fn reload(&mut self, config: &Config) -> Result<(), Error> {
+        for address in &self.addresses {
+            if let ListenAddress::Tcp(address) = address {
+                config.check_access(address).map_err(Error::Config)?;
+            }
+        }
         super::alerts::warn_of_programs(&config.alerts);
-        self.engine.act(|app, context| app.set_alerts(context, config.alerts.clone()));
+        super::admission::warn_of_token(config.token.as_ref());
+        self.engine.act(|app, context| {
+            app.set_alerts(context, config.alerts.clone());
+            app.set_token(context, config.token.as_ref());
+        });
+        Ok(())
     }
 
     /// Begins to stop in order: listeners close, WebSockets get close code 1001 and event

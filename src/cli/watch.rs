@@ -1,15 +1,11 @@
 //! What `vitald watch` is asked: its options, checked.
 //!
-//! Plain data. Owns [`Secret`], so that a token is never printed by accident. May import:
-//! `config`.
+//! Plain data. May import: `config`.
 
-use std::ffi::OsString;
-use std::fmt;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Flags, Word};
-use crate::config::{INTERVAL_MAX, INTERVAL_MIN, Listen, duration_text};
+use crate::config::{INTERVAL_MAX, INTERVAL_MIN, Listen, TokenFrom, duration_text};
 
 /// A running vitald to watch, and how.
 #[derive(Debug, PartialEq, Eq)]
@@ -37,37 +33,6 @@ pub enum Place {
     Configured(Listen),
 }
 
-/// Where the bearer token is.
-#[derive(Debug, PartialEq, Eq)]
-pub enum TokenFrom {
-    /// In a file.
-    File(PathBuf),
-    /// In `VITALD_TOKEN`: here.
-    Variable(Secret),
-}
-
-/// A text that is not for printing.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Keeps a text.
-    pub fn new(text: String) -> Secret {
-        Secret(text)
-    }
-
-    /// The text, for whom it is meant.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Secret(..)")
-    }
-}
-
 /// The options of `watch`.
 #[derive(Default)]
 pub(super) struct WatchFlags {
@@ -75,7 +40,6 @@ pub(super) struct WatchFlags {
     pub(super) topics: Vec<String>,
     pub(super) json: bool,
     pub(super) count: Option<u64>,
-    pub(super) token_file: Option<PathBuf>,
 }
 
 impl WatchFlags {
@@ -104,7 +68,6 @@ impl WatchFlags {
             ("--topics", !self.topics.is_empty()),
             ("--json", self.json),
             ("--count", self.count.is_some()),
-            ("--token-file", self.token_file.is_some()),
         ];
         given.iter().find(|(_, is_given)| *is_given).map(|(name, _)| *name)
     }
@@ -141,25 +104,21 @@ pub(super) fn check_options(flags: &Flags) -> Result<(), String> {
     }
 }
 
-/// The command that the options of `watch` add up to. `listen` is where this host's own vitald
-/// listens, asked for only where no address was written.
+/// The command that the options of `watch` add up to; `token` is what the option or the variable
+/// says of it. `configured` is where this host's own vitald listens, and where its token is, asked
+/// for only where no address was written.
 pub(super) fn command(
     flags: Flags,
-    variable: impl Fn(&str) -> Option<OsString>,
-    listen: impl FnOnce() -> Result<Listen, String>,
+    token: Option<TokenFrom>,
+    configured: impl FnOnce() -> Result<(Listen, Option<TokenFrom>), String>,
 ) -> Result<Watch, String> {
-    let WatchFlags { url, topics, json, count, token_file } = flags.watch;
-    let place = match url {
-        Some(url) => Place::Named(url),
-        None => Place::Configured(listen()?),
-    };
-    let token = match (token_file, variable("VITALD_TOKEN").filter(|value| !value.is_empty())) {
-        (Some(path), _) => Some(TokenFrom::File(path)),
-        (None, Some(value)) => {
-            let text = value.into_string().map_err(|_| "VITALD_TOKEN: the value is not UTF-8")?;
-            Some(TokenFrom::Variable(Secret::new(text)))
+    let WatchFlags { url, topics, json, count } = flags.watch;
+    let (place, token) = match url {
+        Some(url) => (Place::Named(url), token),
+        None => {
+            let (listen, own) = configured()?;
+            (Place::Configured(listen), token.or(own))
         }
-        (None, None) => None,
     };
     Ok(Watch { place, topics, json, interval: flags.interval, count, token })
 }
@@ -168,7 +127,10 @@ pub(super) fn command(
 mod tests {
     use super::super::{Command, parse};
     use super::*;
+    use crate::config::Secret;
+    use std::ffi::OsString;
     use std::io;
+    use std::path::PathBuf;
 
     fn watched(words: &[&str], variables: &[(&str, &str)], file: &str) -> Result<Watch, String> {
         let words = ["vitald", "watch"].iter().chain(words).map(OsString::from);
@@ -223,8 +185,23 @@ mod tests {
     }
 
     #[test]
+    fn a_token_is_that_of_the_option_else_of_the_variable_else_of_the_own_vitald() {
+        let from = |words: &[&str], variables: &[(&str, &str)]| {
+            watched(words, variables, "token_file = \"/c\"").unwrap().token
+        };
+        let file = |path: &str| Some(TokenFrom::File(PathBuf::from(path)));
+        let variable = [("VITALD_TOKEN", "hush")];
+        assert_eq!(from(&["--token-file=/o"], &variable), file("/o"));
+        let hush = Some(TokenFrom::Variable(Secret::new("hush".to_owned())));
+        assert_eq!(from(&[], &variable), hush);
+        assert_eq!(from(&[], &[]), file("/c"));
+        assert_eq!(from(&["h"], &variable), hush);
+        assert_eq!(from(&["h"], &[]), None, "the own token is not for others");
+    }
+
+    #[test]
     fn options_of_watching_go_with_watch_alone() {
-        for option in ["--topics=cpu", "--json", "--count=1", "--token-file=f"] {
+        for option in ["--topics=cpu", "--json", "--count=1"] {
             for word in ["once", "check"] {
                 let words = ["vitald", word, option].map(OsString::from);
                 let refused = parse(words, |_| None, |_| Err(io::ErrorKind::NotFound.into()));

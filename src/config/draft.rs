@@ -3,16 +3,20 @@
 //! Owns the values so far, and where each was said, so that what is found wrong in the end names
 //! the file's line or the option that the operator has to change.
 
+use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 
 use super::section::{Item, Section};
-use super::{Config, Listen};
+use super::{Config, Listen, TokenFrom};
 
 /// Values and their places.
 #[derive(Default)]
 pub(crate) struct Draft {
     /// The values.
     pub(crate) config: Config,
+    /// Where the token is that everybody has to show.
+    pub(crate) token: Option<TokenFrom>,
     /// A key as messages name it, and where it was said; the last one counts.
     said: Vec<(String, String)>,
 }
@@ -35,6 +39,17 @@ impl Draft {
             *slot(&mut self.config) = read(&item)?;
             self.note(item.name(), item.place());
         }
+        Ok(())
+    }
+
+    /// Reads the token, if there is to be one; `files` gives the bytes of a file.
+    pub(crate) fn read_token(
+        &mut self,
+        files: impl FnOnce(&Path) -> io::Result<Vec<u8>>,
+    ) -> Result<(), String> {
+        let token = self.token.as_ref().map(|from| from.read(files)).transpose();
+        self.config.token =
+            token.map_err(|wrong| format!("{}: {wrong}", self.place_of("token_file")))?;
         Ok(())
     }
 

@@ -14,7 +14,7 @@ use toml::de::DeTable;
 use super::alerts;
 use super::draft::Draft;
 use super::section::{Item, KEY_BYTES_MAX, Section, Source};
-use super::{CommandLines, Listen, parse_level};
+use super::{CommandLines, Listen, Origin, TokenFrom, parse_level};
 
 /// The file that is read when none is named, if it is there.
 pub const PATH_DEFAULT: &str = "/etc/vitald/vitald.toml";
@@ -86,8 +86,12 @@ pub(crate) fn read_into(draft: &mut Draft, path: &Path, text: &str) -> Result<()
     draft.take(&mut top, "max_connections", Item::count, |config| &mut config.connections_max)?;
     draft.take(&mut top, "log_level", level, |config| &mut config.log_level)?;
     draft.take(&mut top, "no_auth", Item::flag, |config| &mut config.no_auth)?;
+    if let Some(item) = top.take("token_file") {
+        draft.token = Some(TokenFrom::File(PathBuf::from(item.text()?)));
+        draft.note(item.name(), item.place());
+    }
     draft.take(&mut top, "allow_host", Item::texts, |config| &mut config.allow_hosts)?;
-    draft.take(&mut top, "allow_origin", Item::texts, |config| &mut config.allow_origins)?;
+    draft.take(&mut top, "allow_origin", origins, |config| &mut config.allow_origins)?;
     if let Some(mut history) = top.take_section("history", "[history]")? {
         draft.take(&mut history, "series", Item::count, |config| &mut config.history.series_max)?;
         draft.take(&mut history, "path", optional_path, |config| &mut config.history.path)?;
@@ -104,6 +108,10 @@ pub(crate) fn read_into(draft: &mut Draft, path: &Path, text: &str) -> Result<()
 
 fn addresses(item: &Item<'_>) -> Result<Vec<Listen>, String> {
     item.one_or_more().iter().map(|item| item.read(Listen::parse)).collect()
+}
+
+fn origins(item: &Item<'_>) -> Result<Vec<Origin>, String> {
+    item.one_or_more().iter().map(|item| item.read(Origin::parse)).collect()
 }
 
 fn optional_duration(item: &Item<'_>) -> Result<Option<Duration>, String> {
@@ -159,6 +167,7 @@ mod tests {
             max_connections = 1_000
             log_level = "debug"
             no_auth = true
+            token_file = "/etc/vitald/token"
             allow_host = "box.example"
             allow_origin = ["https://a.example", "https://b.example"]
             [history]
@@ -177,7 +186,8 @@ mod tests {
         assert_eq!(config.log_level, log::LevelFilter::Debug);
         assert!(config.no_auth);
         assert_eq!(config.allow_hosts, ["box.example"]);
-        assert_eq!(config.allow_origins, ["https://a.example", "https://b.example"]);
+        let origins = ["https://a.example", "https://b.example"];
+        assert_eq!(config.allow_origins.iter().map(Origin::as_str).collect::<Vec<_>>(), origins);
         assert_eq!(config.history.series_max, 16);
         assert_eq!(config.history.path, Some(PathBuf::from("/var/lib/h")));
         assert_eq!(config.history.write_every, Duration::from_secs(300));
@@ -234,6 +244,15 @@ mod tests {
                 "log_level = \"loud\"",
                 "/f:1: log_level: \"loud\" is not a level: write error, warn, info, debug or trace",
             ),
+            (
+                "token_file = true",
+                "/f:1: token_file: this is true or false: write a text in quotes",
+            ),
+            (
+                "allow_origin = [\n\"pi\"]",
+                "/f:2: allow_origin: \"pi\" is not an origin: write http:// or https://, a host \
+                 and a port, as in http://pi:8485, and nothing behind them",
+            ),
             ("allow_host = [1.5]", "/f:1: allow_host: this is a number: write a text in quotes"),
             (
                 "history = 5",
@@ -282,8 +301,8 @@ mod tests {
             (
                 "zz = 1\naa = 1",
                 "/f:1: zz: there is no such key: the keys here are listen, interval, \
-                 sample_when_idle, max_connections, log_level, no_auth, allow_host, allow_origin, \
-                 history, processes, alert",
+                 sample_when_idle, max_connections, log_level, no_auth, token_file, allow_host, \
+                 allow_origin, history, processes, alert",
             ),
         ] {
             assert_eq!(read(text), Err(sentence.to_owned()), "{text}");

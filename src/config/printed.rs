@@ -8,7 +8,7 @@
 
 use std::fmt::Write;
 
-use super::{Config, duration_text};
+use super::{Config, Token, duration_text};
 use crate::metrics::alerts::{Bound, Rule};
 
 impl Config {
@@ -41,8 +41,15 @@ impl Config {
         let level = self.log_level.as_str().to_ascii_lowercase();
         page.entry(LOG_LEVEL, "log_level", &quoted(&level));
         page.entry(NO_AUTH, "no_auth", &self.no_auth.to_string());
+        let token = self.token.as_ref().and_then(Token::file);
+        let token = token.map(|path| quoted(&path.display().to_string()));
+        page.optional(TOKEN_FILE, "token_file", token, "\"/etc/vitald/token\"");
         page.entry(ALLOW_HOST, "allow_host", &array(self.allow_hosts.iter().cloned()));
-        page.entry(ALLOW_ORIGIN, "allow_origin", &array(self.allow_origins.iter().cloned()));
+        page.entry(
+            ALLOW_ORIGIN,
+            "allow_origin",
+            &array(self.allow_origins.iter().map(ToString::to_string)),
+        );
     }
 }
 
@@ -85,11 +92,14 @@ What is logged: \"error\", \"warn\", \"info\", \"debug\" or \"trace\". [--log-le
 const NO_AUTH: &str = "\
 Whether addresses beyond loopback are served although nobody is asked for a token: true
 knowingly opens them to everyone there. [--no-auth]";
+const TOKEN_FILE: &str = "\
+The file whose first line is the token that every request must show. Only vitald's user should
+be able to read it. Left out, nobody is asked. [--token-file; VITALD_TOKEN is the token itself]";
 const ALLOW_HOST: &str = "\
 Host names by which requests may address this server, besides its own. [--allow-host]";
 const ALLOW_ORIGIN: &str = "\
-Origins of foreign pages that may open a WebSocket, such as \"https://example.org\".
-[--allow-origin]";
+Origins of foreign pages that may open a WebSocket and read answers, such as
+\"https://example.org\". [--allow-origin]";
 const SERIES: &str = "\
 Series that are remembered at most: 1 to 1024. A small host has 40 figures and 5 to 8 a disk,
 file system or interface. A file for another number is set aside, and a new one begun.";
@@ -101,8 +111,8 @@ const WRITE_EVERY: &str = "\
 How often that file is written: \"1m\" to \"1h\".";
 const COMMANDS: &str = "\
 Who is shown the command lines of processes, which can hold secrets: \"always\" everybody,
-\"authenticated\" those who have shown a token, \"never\" nobody. There are no tokens yet, so until
-then \"authenticated\" shows them to nobody, not over a Unix socket either.";
+\"authenticated\" those who have shown the token, \"never\" nobody. Where there is no token
+\"authenticated\" shows them to nobody, not over a Unix socket either.";
 const ALERTS: &str = "\
 Alerts. The first five are built in: one of their names changes what is said of it, and it is
 off when enabled is false. Another name makes an alert of its own, at most 64 in all.
@@ -191,8 +201,8 @@ mod tests {
 
     use super::*;
     use crate::config::{
-        CommandLines, Draft, INTERVAL_MAX, INTERVAL_MIN, Listen, ProcessSettings,
-        WRITE_EVERY as WRITE_EVERY_RANGE, read_into,
+        CommandLines, Draft, INTERVAL_MAX, INTERVAL_MIN, Listen, Origin, ProcessSettings,
+        TokenFrom, WRITE_EVERY as WRITE_EVERY_RANGE, read_into,
     };
     use crate::metrics::alerts::{HOLD_MAX, Rules, Setting};
     use crate::metrics::history::HistoryOptions;
@@ -229,6 +239,18 @@ mod tests {
                 assert!(is_there || heads.iter().any(|head| full.contains(head)), "{key}");
             }
         }
+    }
+
+    #[test]
+    fn of_a_token_only_its_file_is_written() {
+        let from = TokenFrom::File(PathBuf::from("/etc/t"));
+        let token = from.read(|_| Ok(b"hush\n".to_vec())).unwrap();
+        let config = |token| Config { token: Some(token), ..Config::default() };
+        let text = config(token.clone()).to_toml();
+        assert!(text.contains("\ntoken_file = \"/etc/t\"\n") && !text.contains("hush"), "{text}");
+        let variable = TokenFrom::Variable(token.secret().clone());
+        let text = config(variable.read(|_| panic!("there is no file")).unwrap()).to_toml();
+        assert_eq!(text, EXAMPLE);
     }
 
     fn durations(first: Duration, last: Duration) -> impl Strategy<Value = Duration> {
@@ -284,11 +306,14 @@ mod tests {
         let commands = prop::sample::select(&CommandLines::ALL[..]);
         let levels = prop::sample::select(vec![log::LevelFilter::Error, log::LevelFilter::Trace]);
         let texts = || prop::collection::vec("(?s).{0,12}", 0..3);
+        let origin = "https?://[a-z]{1,8}(:[1-9][0-9]{0,3})?";
+        let origin = || origin.prop_map(|text| Origin::parse(&text).expect("it is one"));
+        let origins = || prop::collection::vec(origin(), 0..3);
         let intervals = durations(INTERVAL_MIN, INTERVAL_MAX);
         let idle = prop::option::of(0.0..=1.0);
         (
             (listens(), intervals, idle, any::<bool>(), 1..=1_000_000_usize),
-            (texts(), texts(), levels, histories(), commands, alerts()),
+            (texts(), origins(), levels, histories(), commands, alerts()),
         )
             .prop_map(|((listen, interval, idle, no_auth, connections_max), rest)| {
                 let (allow_hosts, allow_origins, log_level, history, commands, alerts) = rest;
@@ -299,6 +324,7 @@ mod tests {
                     interval,
                     sample_when_idle: idle.map(between).map(whole),
                     no_auth,
+                    token: None,
                     connections_max,
                     allow_hosts,
                     allow_origins,

@@ -12,7 +12,8 @@ use super::net::Peer;
 
 /// What counts as one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Key {
+pub(crate) enum Key {
+    /// All of it.
     V4(u32),
     /// The first 64 bits.
     V6(u64),
@@ -20,7 +21,7 @@ enum Key {
 
 impl Key {
     /// `None` for peers that are exempt.
-    fn of(peer: &Peer) -> Option<Key> {
+    pub(crate) fn of(peer: &Peer) -> Option<Key> {
         match peer.ip()?.to_canonical() {
             address if address.is_loopback() => None,
             IpAddr::V4(address) => Some(Key::V4(address.to_bits())),

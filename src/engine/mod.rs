@@ -24,7 +24,7 @@ pub mod view;
 pub mod wheel;
 
 mod accept;
-mod addresses;
+pub(crate) mod addresses;
 mod core;
 mod inputs;
 mod memory;

@@ -19,7 +19,7 @@ use tungstenite::{Bytes, Error, Message, WebSocket};
 
 use super::format::printable;
 use super::target::{Address, Target};
-use crate::cli::Secret;
+use crate::config::Secret;
 use crate::engine::clock::{Clock, Monotonic};
 
 /// How long a connection, and each step of the handshake, may take.

@@ -28,7 +28,7 @@ pub struct Vitald {
 /// The binary, deaf to a configuration that this machine may have.
 pub fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vitald"));
-    command.env("VITALD_CONFIG", "/dev/null");
+    command.env("VITALD_CONFIG", "/dev/null").env_remove("VITALD_TOKEN");
     command
 }
 

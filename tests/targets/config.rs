@@ -95,7 +95,7 @@ fn arguments(config: &Config) -> Vec<OsString> {
     option("max-connections", &config.connections_max.to_string());
     option("log-level", &config.log_level.to_string().to_lowercase());
     config.allow_hosts.iter().for_each(|host| option("allow-host", host));
-    config.allow_origins.iter().for_each(|origin| option("allow-origin", origin));
+    config.allow_origins.iter().for_each(|origin| option("allow-origin", origin.as_str()));
     if config.no_auth {
         words.push("--no-auth".into());
     }

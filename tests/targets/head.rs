@@ -3,7 +3,7 @@
 
 use vitald::app::access::Access;
 use vitald::app::routes;
-use vitald::config::INTERVAL_MAX;
+use vitald::config::{INTERVAL_MAX, Origin};
 use vitald::engine::connection::head::{Fields, Head, Request, overflow, parse};
 use vitald::engine::limits::INPUT_BYTES_MAX;
 use vitald::engine::random::Random;
@@ -117,7 +117,8 @@ fn check_request(request: &Request<'_>, head: &[u8]) {
     assert!(!request.path().contains(['?', ' ', '\r', '\n']), "{:?}", request.path());
     assert!(request.path().len() + request.query().len() <= TARGET_BYTES_MAX);
     let _ = (request.accepts_gzip(), request.keeps_alive(), routes::wants_history(request.query()));
-    let access = Access::new(&[], &["https://page".to_owned()], Some("machine"));
+    let page = Origin::parse("https://page").expect("it is one");
+    let access = Access::new(&[], &[page], Some("machine"));
     let host = request.header("host").unwrap_or_default();
     let origin = request.header("origin").unwrap_or_default();
     let _ = (access.allows_host(host), access.allows_origin(origin, host));

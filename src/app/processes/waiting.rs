@@ -3,6 +3,7 @@
 //! Owns what is remembered of one who waits: a request, which the engine watches over, or a message,
 //! whose sender is closed at its own time. Pure but for the sending; imports how answers are made.
 
+use crate::app::access::Grant;
 use crate::app::parts::{Around, Bounds, Cut, Head, TooLong, write_entries};
 use crate::app::protocol::{ErrorCode, ErrorMessage, ID_BYTES_MAX, Id, Refusal, write_json};
 use crate::app::{json, reply};
@@ -30,9 +31,18 @@ pub(super) struct Waiting {
 #[derive(Debug)]
 pub(super) enum Asker {
     /// A request, which the engine awaits the answer to.
-    Request { takes_gzip: bool },
+    Request(Reader),
     /// A message with this name of the client's, at this time.
     Message { id: Option<Id>, asked: Tick },
+}
+
+/// Who asks by a request.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    /// Whether it takes gzip.
+    pub takes_gzip: bool,
+    /// Which page may read the answer.
+    pub grant: Grant,
 }
 
 impl Waiting {
@@ -47,7 +57,7 @@ impl Waiting {
     /// Whether there is still somebody to be answered.
     pub(super) fn is_there(&self, context: &Context<'_>) -> bool {
         match self.asker {
-            Asker::Request { .. } => context.awaits(self.handle),
+            Asker::Request(_) => context.awaits(self.handle),
             Asker::Message { .. } => true,
         }
     }
@@ -56,7 +66,7 @@ impl Waiting {
     /// take what is sent could otherwise have the processes read for as long as it likes.
     pub(super) fn is_late(&self, context: &Context<'_>) -> bool {
         match self.asker {
-            Asker::Request { .. } => false,
+            Asker::Request(_) => false,
             Asker::Message { asked, .. } => {
                 context.now() - asked >= context.limits().answer_timeout
             }
@@ -65,9 +75,9 @@ impl Waiting {
 
     /// Tells why there is no table, for now.
     pub(super) fn refuse(&self, context: &mut Context<'_>, reason: &str) {
-        match self.asker {
-            Asker::Request { .. } => {
-                context.respond(self.handle, busy(reason));
+        match &self.asker {
+            Asker::Request(reader) => {
+                context.respond(self.handle, reader.grant.apply(busy(reason)));
             }
             Asker::Message { .. } => self.tell(context, &Refusal::new(ErrorCode::Limit, reason)),
         }

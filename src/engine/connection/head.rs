@@ -161,7 +161,7 @@ impl<'a> Request<'a> {
     }
 
     /// Every field called `name` whose value is text.
-    fn values<'b>(&'b self, name: &'b str) -> impl Iterator<Item = &'a str> + 'b {
+    pub(crate) fn values<'b>(&'b self, name: &'b str) -> impl Iterator<Item = &'a str> + 'b {
         let fields = self.headers.iter().filter(move |field| field.name.eq_ignore_ascii_case(name));
         fields.filter_map(|field| str::from_utf8(field.value).ok())
     }
