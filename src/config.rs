@@ -40,6 +40,16 @@ pub const INTERVAL_MAX: Duration = Duration::from_secs(3600);
 /// How many series history may keep.
 pub const SERIES: RangeInclusive<usize> = 1..=SERIES_LIMIT;
 
+/// Servers that the page may show beside its own, and pages that may frame it.
+pub const DASHBOARD_ORIGINS_MAX: usize = 32;
+
+/// Bytes of those servers together. They are in a field of the page's head, each twice, and nginx
+/// takes heads of 4 KiB.
+pub const DASHBOARD_HOSTS_BYTES_MAX: usize = 1024;
+
+/// Bytes of those pages together, in the same field.
+pub const FRAME_ANCESTORS_BYTES_MAX: usize = 512;
+
 /// How often history may be written to its file.
 pub const WRITE_EVERY: RangeInclusive<Duration> = WRITE_EVERY_MIN..=WRITE_EVERY_MAX;
 
@@ -162,6 +172,15 @@ pub struct ProcessSettings {
     pub commands: CommandLines,
 }
 
+/// What the page shows and who may frame it: `[dashboard]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DashboardSettings {
+    /// Further servers that the page connects to, at most [`DASHBOARD_ORIGINS_MAX`].
+    pub hosts: Vec<Origin>,
+    /// Pages that may frame it, at most as many; none by default.
+    pub frame_ancestors: Vec<Origin>,
+}
+
 /// Everything that can be set. Durations count to the microsecond.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -188,6 +207,8 @@ pub struct Config {
     pub history: HistoryOptions,
     /// What is shown of processes.
     pub processes: ProcessSettings,
+    /// What the page shows and who may frame it.
+    pub dashboard: DashboardSettings,
     /// The alerts, the built-in ones among them.
     pub alerts: Rules,
 }
@@ -206,6 +227,7 @@ impl Default for Config {
             log_level: log::LevelFilter::Info,
             history: HistoryOptions::default(),
             processes: ProcessSettings { commands: CommandLines::Authenticated },
+            dashboard: DashboardSettings::default(),
             alerts: Rules::default(),
         }
     }
@@ -239,6 +261,7 @@ impl Config {
             log_level: _,
             history,
             processes,
+            dashboard,
             alerts: _,
         } = self;
         let same = [
@@ -251,6 +274,7 @@ impl Config {
             ("allow_origin", *allow_origins == new.allow_origins),
             ("history", *history == new.history),
             ("processes", *processes == new.processes),
+            ("dashboard", *dashboard == new.dashboard),
         ];
         same.into_iter().filter(|(_, is_same)| !is_same).map(|(key, _)| key).collect()
     }
@@ -267,6 +291,10 @@ impl Config {
         check_count("max_connections", self.connections_max, 1..=1_000_000)?;
         check_count("[history] series", self.history.series_max, SERIES)?;
         check_duration("[history] write_every", self.history.write_every, WRITE_EVERY)?;
+        let DashboardSettings { hosts, frame_ancestors } = &self.dashboard;
+        check_sources("[dashboard] hosts", hosts, DASHBOARD_HOSTS_BYTES_MAX)?;
+        let key = "[dashboard] frame_ancestors";
+        check_sources(key, frame_ancestors, FRAME_ANCESTORS_BYTES_MAX)?;
         match &self.history.path {
             Some(path) if !path.is_absolute() => fault(
                 "[history] path",
@@ -308,6 +336,27 @@ fn check_count(key: &'static str, count: usize, range: RangeInclusive<usize>) ->
     }
     let (first, last) = (range.start(), range.end());
     Err(Fault { key, sentence: format!("{count} is out of range: write {first} to {last}") })
+}
+
+/// Whether origins can be written into a policy.
+fn check_sources(key: &'static str, origins: &[Origin], bytes_max: usize) -> Result<(), Fault> {
+    let fault = |sentence| Err(Fault { key, sentence });
+    if origins.len() > DASHBOARD_ORIGINS_MAX {
+        return fault(format!(
+            "there are {}: write {DASHBOARD_ORIGINS_MAX} at most",
+            origins.len()
+        ));
+    }
+    let bytes: usize = origins.iter().map(|origin| origin.as_str().len()).sum();
+    if bytes > bytes_max {
+        return fault(format!("they have {bytes} bytes together: write {bytes_max} at most"));
+    }
+    match origins.iter().find(|origin| origin.is_v6()) {
+        Some(origin) => fault(format!(
+            "\"{origin}\" is a v6 address, which browsers take in no policy: give it a name"
+        )),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]

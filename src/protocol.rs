@@ -253,7 +253,7 @@
 //! | 1002 | a frame was not allowed |
 //! | 1003 | a message was binary |
 //! | 1007 | a text was not UTF-8 |
-//! | 1008 | too many messages in a second |
+//! | 1008 | too many messages in a second, or the token has changed |
 //! | 1009 | a message was too long |
 //!
 //! A connection that ends without a close frame has met a stall, silence, a full table or a broken
@@ -265,6 +265,16 @@
 //! up to half a minute, a random part of it, or as long as `Retry-After` says. After another code
 //! the client is wrong, and will be again. Subscriptions end with the connection; `hello` brings
 //! the samples of the meantime, as far as a page draws them, and `get` the others.
+//!
+//! # A token
+//!
+//! A server may ask for a token: 401 with `WWW-Authenticate: Bearer` says so. It is shown as
+//! `Authorization: Bearer TOKEN`, and to `/ws` and `/events` also as `?token=TOKEN`, percent-encoded,
+//! by clients that can send no fields: browsers, to another server than the page's own. A page of
+//! the server itself had better begin a session: `POST /api/v1/session` with Authorization and an
+//! empty body is answered 204 and a cookie, which goes with every later request and handshake;
+//! `DELETE` ends it. 429 with Retry-After is said to whoever has shown ten wrong ones in a minute,
+//! never to the right one. After close code 1008 with "the token has changed" ask for the new one.
 //!
 //! # Server-Sent Events
 //!

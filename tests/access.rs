@@ -100,8 +100,9 @@ fn field<'a>(answer: &'a str, name: &str) -> Option<&'a str> {
     head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
 }
 
-const READ: [&str; 10] = [
+const READ: [&str; 11] = [
     "/events",
+    "/dashboard.json",
     "/metrics",
     "/api/v1/snapshot",
     "/api/v1/history?metric=cpu.usage",
@@ -129,7 +130,7 @@ fn everything_but_the_page_and_the_health_asks_for_the_token() {
     let open = Vitald::start();
     let body = |answer: String| answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned());
     assert_eq!(body(guarded.vitald.get("/", "")), body(open.get("/", "")));
-    for target in &READ[1..9] {
+    for target in &READ[1..10] {
         assert_eq!(guarded.status(target, BEARER), 200, "{target}");
     }
     assert_eq!(guarded.status("/nothing", BEARER), 404);
@@ -297,6 +298,39 @@ fn a_token_is_printed_nowhere() {
     assert!(text.contains("TRACE") || text.contains("DEBUG"), "{text}");
     assert!(!text.contains(TOKEN), "{text}");
     let _ = (fs::remove_file(&path), fs::remove_file(&log));
+}
+
+#[test]
+fn the_page_is_the_same_whatever_servers_it_may_show_and_its_policy_names_them() {
+    let path = socket_path("access-dashboard").with_extension("toml");
+    let text = "[dashboard]\nhosts = [\"http://pi:8485\", \"https://box.example\"]\n\
+                frame_ancestors = \"https://home.example\"\n";
+    fs::write(&path, text).expect("a file can be written");
+    let shown = path.to_str().expect("UTF-8");
+    let (named, plain) = (Vitald::start_with(&["--config", shown]), Vitald::start());
+    let policy = |vitald: &Vitald| {
+        let answer = vitald.get("/", "");
+        let policy = field(&answer, "Content-Security-Policy").expect("there is one").to_owned();
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+        (policy, field(head, "ETag").expect("there is one").to_owned(), body.to_owned())
+    };
+    let (named_policy, named_etag, named_page) = policy(&named);
+    let (plain_policy, plain_etag, plain_page) = policy(&plain);
+    assert_eq!((named_etag, named_page), (plain_etag, plain_page));
+    let sources = "connect-src 'self' http://pi:8485 ws://pi:8485 https://box.example \
+                   wss://box.example;";
+    assert!(named_policy.contains(sources), "{named_policy}");
+    assert!(named_policy.ends_with("frame-ancestors https://home.example"), "{named_policy}");
+    assert!(plain_policy.contains("connect-src 'self';"), "{plain_policy}");
+    assert!(plain_policy.ends_with("frame-ancestors 'none'"), "{plain_policy}");
+    // A page that is known is told of a policy that has changed with its 304.
+    let etag = field(&named.get("/", ""), "ETag").expect("there is one").to_owned();
+    let known = named.get("/", &format!("If-None-Match: {etag}\r\n"));
+    assert!(status(&known) == 304 && known.contains(sources), "{known}");
+    let hosts = "{\"hosts\":[\"http://pi:8485\",\"https://box.example\"]}";
+    assert!(named.get("/dashboard.json", "").ends_with(hosts));
+    assert!(plain.get("/dashboard.json", "").ends_with("{\"hosts\":[]}"));
+    let _ = fs::remove_file(&path);
 }
 
 #[test]

@@ -15,8 +15,9 @@ const EVIL: &str = "Origin: http://evil.example\r\n";
 const UPGRADE: &str = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 
-const READ: [&str; 12] = [
+const READ: [&str; 13] = [
     "/",
+    "/dashboard.json",
     "/healthz",
     "/metrics",
     "/api/v1/snapshot",

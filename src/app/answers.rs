@@ -19,6 +19,7 @@
 //! | `/api/v1/history` | no-store | | yes | its end moves with every sample |
 //! | `/api/v1/alerts`, `/server`, `/connections`, `/processes` | no-store | | yes | true of the moment, and of who may see it |
 //! | `/healthz` | no-store | | no | an old answer to it is worse than none |
+//! | `/dashboard.json` | no-store | | yes | it changes with the configuration |
 //! | `/api/v1/session` | no-store | | no | its answer is a cookie |
 //! | refusals | no-store | | no | what is refused now may be granted next |
 //!
@@ -122,7 +123,7 @@ impl App {
             Ok(Route::SignIn) => return Answer::Respond(self.sign_in(context, handle, request)),
             Ok(Route::SignOut) => return Answer::Respond(self.sign_out(request)),
             // These know how they are coded.
-            Ok(Route::Page) => return Answer::Respond(page(request)),
+            Ok(Route::Page) => return Answer::Respond(self.page(request)),
             Ok(Route::Health) => return Answer::Respond(health(context.is_draining())),
             Ok(Route::Snapshot) => return Answer::Respond(self.snapshot(context, request)),
             Ok(Route::Exposition) => return Answer::Respond(self.exposition(context, request)),
@@ -132,6 +133,7 @@ impl App {
             Ok(Route::Alerts) => self.alarm.answer(context),
             Ok(Route::Connections) => connections::answer(context),
             Ok(Route::Schema) => schema::answer(request),
+            Ok(Route::Dashboard) => self.policy.answer(),
         };
         Answer::Respond(self.gzip.code(context, takes_gzip, response))
     }
@@ -180,6 +182,24 @@ impl App {
         if is_known { response } else { form.in_answer(response, "application/json") }
     }
 
+    fn page(&self, request: &Request<'_>) -> Response {
+        let gzip = request.accepts_gzip();
+        let (bytes, etag) =
+            if gzip { (PAGE.gzip, PAGE.etag_gzip) } else { (PAGE.identity, PAGE.etag) };
+        let is_known = request.knows(etag);
+        let response = Response::new(if is_known { 304 } else { 200 })
+            .with("ETag", etag)
+            .with("Cache-Control", "no-cache")
+            .with("Vary", "Accept-Encoding")
+            .with("Content-Security-Policy", self.policy.text());
+        if is_known {
+            return response;
+        }
+        let response = if gzip { response.with("Content-Encoding", "gzip") } else { response };
+        let body = Frame::new(Kind::Plain, |out| out.extend_from_slice(bytes));
+        response.with_body("text/html; charset=utf-8", body)
+    }
+
     fn server(&mut self, context: &mut Context<'_>, with_audit: bool) -> Response {
         let inside = self.inside(context.instant().since_origin());
         self.own.answer(context, inside, with_audit)
@@ -208,21 +228,4 @@ fn health(is_draining: bool) -> Response {
     Response::new(status)
         .with("Cache-Control", "no-store")
         .with_body("text/plain; charset=utf-8", body)
-}
-
-fn page(request: &Request<'_>) -> Response {
-    let gzip = request.accepts_gzip();
-    let (bytes, etag) = if gzip { (PAGE.gzip, PAGE.etag_gzip) } else { (PAGE.identity, PAGE.etag) };
-    let is_known = request.knows(etag);
-    let response = Response::new(if is_known { 304 } else { 200 })
-        .with("ETag", etag)
-        .with("Cache-Control", "no-cache")
-        .with("Vary", "Accept-Encoding")
-        .with("Content-Security-Policy", PAGE.content_security_policy);
-    if is_known {
-        return response;
-    }
-    let response = if gzip { response.with("Content-Encoding", "gzip") } else { response };
-    let body = Frame::new(Kind::Plain, |out| out.extend_from_slice(bytes));
-    response.with_body("text/html; charset=utf-8", body)
 }

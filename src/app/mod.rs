@@ -20,6 +20,7 @@ mod history;
 pub mod hub;
 mod messages;
 mod parts;
+pub mod policy;
 pub mod processes;
 pub mod protocol;
 mod publishing;
@@ -38,11 +39,12 @@ use self::exposition::Exposed;
 use self::gzip::{Gzip, Kept};
 use self::hub::Hub;
 use self::messages::Rate;
+use self::policy::Policy;
 use self::processes::Processes;
 use self::protocol::{DEFAULT_SUBSCRIPTION, Gap, Metrics};
 use self::publishing::Publishing;
 use self::self_metrics::{Inside, SelfMetrics};
-use crate::config::CommandLines;
+use crate::config::{CommandLines, DashboardSettings};
 use crate::engine::connection::CloseReason;
 use crate::engine::connection::frame::{ENVELOPES, Envelope, Frame, NoFrame, OVERHEAD_BYTES};
 use crate::engine::connection::head::Request;
@@ -84,6 +86,8 @@ pub struct App {
     processes: Processes,
     /// Who is shown command lines.
     commands: CommandLines,
+    /// What the configuration says of the page.
+    policy: Policy,
 }
 
 #[derive(Default)]
@@ -119,6 +123,7 @@ impl App {
             alarm: Alarm::new(Rules::none(), &host),
             processes,
             commands: CommandLines::Authenticated,
+            policy: Policy::new(&DashboardSettings::default()),
         }
     }
 
@@ -146,6 +151,13 @@ impl App {
     ) -> App {
         self.processes = Processes::new(source, self.metrics.interval());
         self.commands = commands;
+        self
+    }
+
+    /// The same with a page of which the configuration says this.
+    #[must_use]
+    pub fn with_dashboard(mut self, settings: &DashboardSettings) -> App {
+        self.policy = Policy::new(settings);
         self
     }
 

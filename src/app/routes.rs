@@ -30,6 +30,8 @@ pub enum Route {
     Connections,
     /// The process table.
     Processes(Question),
+    /// What the page is told by the configuration.
+    Dashboard,
     /// What the messages look like.
     Schema,
     /// All figures as a Prometheus server reads them.
@@ -48,12 +50,13 @@ const METHODS: [&str; 9] =
     ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
 
 /// Where something is.
-const PATHS: [&str; 13] = [
+const PATHS: [&str; 14] = [
     "/",
     "/ws",
     "/events",
     "/healthz",
     "/metrics",
+    "/dashboard.json",
     "/api/v1/snapshot",
     "/api/v1/history",
     "/api/v1/alerts",
@@ -96,6 +99,7 @@ pub fn route(request: &Request<'_>) -> Result<Route, Response> {
         "/events" => Ok(Route::Events),
         "/healthz" => Ok(Route::Health),
         "/metrics" => Ok(Route::Exposition),
+        "/dashboard.json" => Ok(Route::Dashboard),
         "/api/v1/snapshot" => Ok(Route::Snapshot),
         "/api/v1/alerts" => Ok(Route::Alerts),
         "/api/v1/connections" => Ok(Route::Connections),
@@ -163,6 +167,7 @@ mod tests {
         assert_eq!(routed("GET", "/events?topics=cpu"), Ok(Route::Events));
         assert_eq!(routed("GET", "/healthz"), Ok(Route::Health));
         assert_eq!(routed("HEAD", "/metrics"), Ok(Route::Exposition));
+        assert_eq!(routed("GET", "/dashboard.json"), Ok(Route::Dashboard));
         assert_eq!(routed("GET", "/api/v1/snapshot"), Ok(Route::Snapshot));
         assert_eq!(routed("GET", "/api/v1/alerts"), Ok(Route::Alerts));
         assert_eq!(routed("GET", "/api/v1/connections"), Ok(Route::Connections));

@@ -113,7 +113,8 @@ impl Server {
         super::alerts::warn_of_programs(&config.alerts);
         let app = App::new(metrics, access, slots)
             .with_alerts(config.alerts.clone())
-            .with_processes(processes::for_this_host(), config.processes.commands);
+            .with_processes(processes::for_this_host(), config.processes.commands)
+            .with_dashboard(&config.dashboard);
         let engine = Engine::with_parts(limits, net, Monotonic::new(), app);
         let engine = engine.map_err(Error::Config)?;
         log::info!(

@@ -102,6 +102,13 @@ pub(crate) fn read_into(draft: &mut Draft, path: &Path, text: &str) -> Result<()
         draft.take(&mut processes, "commands", commands, |c| &mut c.processes.commands)?;
         processes.finish()?;
     }
+    if let Some(mut dashboard) = top.take_section("dashboard", "[dashboard]")? {
+        draft.take(&mut dashboard, "hosts", origins, |c| &mut c.dashboard.hosts)?;
+        draft.take(&mut dashboard, "frame_ancestors", origins, |c| {
+            &mut c.dashboard.frame_ancestors
+        })?;
+        dashboard.finish()?;
+    }
     draft.take(&mut top, "alert", alerts::read, |config| &mut config.alerts)?;
     top.finish()
 }
@@ -149,8 +156,8 @@ fn malformed(source: Source<'_>, text: &str, error: &toml::de::Error) -> String 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
     use crate::config::section::TEXT_BYTES_MAX;
+    use crate::config::{Config, DASHBOARD_ORIGINS_MAX, DashboardSettings};
 
     fn read(text: &str) -> Result<Config, String> {
         let mut draft = Draft::default();
@@ -176,6 +183,9 @@ mod tests {
             write_every = "5m"
             [processes]
             commands = "never"
+            [dashboard]
+            hosts = ["http://pi:8485", "HTTPS://Box.example"]
+            frame_ancestors = "https://home.example"
         "#;
         let config = read(text).unwrap();
         let listen = ["127.0.0.1:1", "unix:/run/v"].map(|text| Listen::parse(text).unwrap());
@@ -192,6 +202,10 @@ mod tests {
         assert_eq!(config.history.path, Some(PathBuf::from("/var/lib/h")));
         assert_eq!(config.history.write_every, Duration::from_secs(300));
         assert_eq!(config.processes.commands, CommandLines::Never);
+        let DashboardSettings { hosts, frame_ancestors } = &config.dashboard;
+        let texts = |list: &[Origin]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(texts(hosts), ["http://pi:8485", "https://box.example"]);
+        assert_eq!(texts(frame_ancestors), ["https://home.example"]);
     }
 
     #[test]
@@ -281,6 +295,35 @@ mod tests {
     }
 
     #[test]
+    fn what_goes_into_the_pages_policy_is_bounded() {
+        let list = |count: usize, name: &str| {
+            let hosts: Vec<String> = (0..count).map(|n| format!("\"http://{name}{n}\"")).collect();
+            format!("[dashboard]\nhosts = [{}]", hosts.join(", "))
+        };
+        let (most, long) = (DASHBOARD_ORIGINS_MAX, "x".repeat(30));
+        assert!(read(&list(most, "h")).is_ok());
+        for (text, sentence) in [
+            (list(most + 1, "h"), "/f:2: [dashboard] hosts: there are 33: write 32 at most"),
+            (
+                list(most, &long),
+                "/f:2: [dashboard] hosts: they have 1238 bytes together: write 1024 at most",
+            ),
+            (
+                "[dashboard]\n\nframe_ancestors = \"http://[::1]\"".to_owned(),
+                "/f:3: [dashboard] frame_ancestors: \"http://[::1]\" is a v6 address, which \
+                 browsers take in no policy: give it a name",
+            ),
+            (
+                "[dashboard]\nhosts = \"http://pi/x;\"".to_owned(),
+                "/f:2: [dashboard] hosts: \"http://pi/x;\" is not an origin: write http:// or \
+                 https://, a host and a port, as in http://pi:8485, and nothing behind them",
+            ),
+        ] {
+            assert_eq!(read(&text), Err(sentence.to_owned()), "{text}");
+        }
+    }
+
+    #[test]
     fn a_key_that_does_not_exist_is_refused_and_a_near_one_is_suggested() {
         for (text, sentence) in [
             ("intervall = \"1s\"", "/f:1: intervall: there is no such key: is interval meant?"),
@@ -302,7 +345,7 @@ mod tests {
                 "zz = 1\naa = 1",
                 "/f:1: zz: there is no such key: the keys here are listen, interval, \
                  sample_when_idle, max_connections, log_level, no_auth, token_file, allow_host, \
-                 allow_origin, history, processes, alert",
+                 allow_origin, history, processes, dashboard, alert",
             ),
         ] {
             assert_eq!(read(text), Err(sentence.to_owned()), "{text}");

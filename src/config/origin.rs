@@ -48,6 +48,11 @@ impl Origin {
         }
     }
 
+    /// Whether its host is a v6 address, which has no place in a policy (CSP 3, section 2.3.1).
+    pub fn is_v6(&self) -> bool {
+        self.0.ends_with(']') || self.0.contains("]:")
+    }
+
     /// As browsers send it.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -98,6 +103,15 @@ mod tests {
             ("http://box_1.local:08485", "http://box_1.local:8485"),
         ] {
             assert_eq!(Origin::parse(text).unwrap().as_str(), origin);
+        }
+    }
+
+    #[test]
+    fn a_v6_address_is_told_apart() {
+        for (text, is_v6) in
+            [("http://[::1]", true), ("https://[::1]:1", true), ("http://1.2.3.4:1", false)]
+        {
+            assert_eq!(Origin::parse(text).unwrap().is_v6(), is_v6, "{text}");
         }
     }
 

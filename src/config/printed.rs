@@ -8,7 +8,7 @@
 
 use std::fmt::Write;
 
-use super::{Config, Token, duration_text};
+use super::{Config, Origin, Token, duration_text};
 use crate::metrics::alerts::{Bound, Rule};
 
 impl Config {
@@ -25,6 +25,10 @@ impl Config {
         page.entry(WRITE_EVERY, "write_every", &quoted(&duration_text(self.history.write_every)));
         page.section("[processes]");
         page.entry(COMMANDS, "commands", &quoted(self.processes.commands.name()));
+        page.section("[dashboard]");
+        let texts = |list: &[Origin]| array(list.iter().map(ToString::to_string));
+        page.entry(HOSTS, "hosts", &texts(&self.dashboard.hosts));
+        page.entry(FRAMES, "frame_ancestors", &texts(&self.dashboard.frame_ancestors));
         page.push(format_args!("\n"));
         page.lines(ALERTS);
         self.alerts.iter().for_each(|rule| print_alert(rule, &mut page));
@@ -113,6 +117,12 @@ const COMMANDS: &str = "\
 Who is shown the command lines of processes, which can hold secrets: \"always\" everybody,
 \"authenticated\" those who have shown the token, \"never\" nobody. Where there is no token
 \"authenticated\" shows them to nobody, not over a Unix socket either.";
+const HOSTS: &str = "\
+Further vitalds that the page shows, at most 32, such as \"http://pi:8485\": the browser connects
+to them itself, and each must allow this one's origin (allow_origin).";
+const FRAMES: &str = "\
+Origins of pages that may show this one in a frame, such as \"https://home.example\". None may
+unless it is named here. In a frame of another site there are no sessions.";
 const ALERTS: &str = "\
 Alerts. The first five are built in: one of their names changes what is said of it, and it is
 off when enabled is false. Another name makes an alert of its own, at most 64 in all.
@@ -201,8 +211,8 @@ mod tests {
 
     use super::*;
     use crate::config::{
-        CommandLines, Draft, INTERVAL_MAX, INTERVAL_MIN, Listen, Origin, ProcessSettings,
-        TokenFrom, WRITE_EVERY as WRITE_EVERY_RANGE, read_into,
+        CommandLines, DashboardSettings, Draft, INTERVAL_MAX, INTERVAL_MIN, Listen,
+        ProcessSettings, TokenFrom, WRITE_EVERY as WRITE_EVERY_RANGE, read_into,
     };
     use crate::metrics::alerts::{HOLD_MAX, Rules, Setting};
     use crate::metrics::history::HistoryOptions;
@@ -229,7 +239,7 @@ mod tests {
         let full: String = EXAMPLE.lines().map(|line| bare(line).to_owned() + "\n").collect();
         let config = read(&full).unwrap();
         assert!(config.sample_when_idle.is_some() && config.history.path.is_some());
-        for page in ["", "[history]\n", "[processes]\n"] {
+        for page in ["", "[history]\n", "[processes]\n", "[dashboard]\n"] {
             // The refusal of a key lists those that there are.
             let sentence = read(&format!("{page}xxxxxxxx = 1")).unwrap_err();
             let keys = sentence.rsplit_once("the keys here are ").unwrap().1;
@@ -313,10 +323,11 @@ mod tests {
         let idle = prop::option::of(0.0..=1.0);
         (
             (listens(), intervals, idle, any::<bool>(), 1..=1_000_000_usize),
-            (texts(), origins(), levels, histories(), commands, alerts()),
+            (texts(), (origins(), origins(), origins()), levels, histories(), commands, alerts()),
         )
             .prop_map(|((listen, interval, idle, no_auth, connections_max), rest)| {
-                let (allow_hosts, allow_origins, log_level, history, commands, alerts) = rest;
+                let (allow_hosts, origins, log_level, history, commands, alerts) = rest;
+                let (allow_origins, hosts, frame_ancestors) = origins;
                 let between = |part| interval + (INTERVAL_MAX - interval).mul_f64(part);
                 let whole = |time: Duration| Duration::from_micros(time.as_micros() as u64);
                 Config {
@@ -331,6 +342,7 @@ mod tests {
                     log_level,
                     history,
                     processes: ProcessSettings { commands },
+                    dashboard: DashboardSettings { hosts, frame_ancestors },
                     alerts,
                 }
             })

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use vitald::Config;
 use vitald::cli::{self, Command};
-use vitald::config::Listen;
+use vitald::config::{Listen, Token};
 use vitald::engine::limits::Limits;
 
 pub fn run(data: &[u8]) {
@@ -51,6 +51,11 @@ pub fn check(result: Result<Command, String>) {
 /// What is accepted can be served, and written back as a file or as arguments it is the same again.
 fn check_accepted(config: &Config) {
     assert_eq!(config.check(), Ok(()));
+    // Written down is the token's file alone, and one snapshot asks for no token.
+    let text = config.to_toml();
+    let file = config.token.as_ref().and_then(Token::file);
+    assert_eq!(text.contains("\ntoken_file = "), file.is_some(), "{text}");
+    let config = &Config { token: None, ..config.clone() };
     let limits = Limits { connections_max: config.connections_max, ..Limits::default() };
     assert_eq!(limits.check(), Ok(()));
     assert!(limits.memory_ceiling() > config.connections_max);
@@ -68,6 +73,7 @@ fn check_accepted(config: &Config) {
         sample_when_idle: defaults.sample_when_idle,
         history: defaults.history,
         processes: defaults.processes,
+        dashboard: defaults.dashboard,
         alerts: defaults.alerts,
         ..config.clone()
     };

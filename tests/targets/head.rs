@@ -1,9 +1,9 @@
 //! Requests: any bytes at the beginning of a connection, to the parser alone and to the whole
 //! server in one piece and in several.
 
-use vitald::app::access::Access;
+use vitald::app::access::{self, Access, Shown};
 use vitald::app::routes;
-use vitald::config::{INTERVAL_MAX, Origin};
+use vitald::config::{INTERVAL_MAX, Origin, Token};
 use vitald::engine::connection::head::{Fields, Head, Request, overflow, parse};
 use vitald::engine::limits::INPUT_BYTES_MAX;
 use vitald::engine::random::Random;
@@ -17,8 +17,8 @@ const TARGET_BYTES_MAX: usize = 2048;
 const REFUSALS: [u16; 9] = [400, 404, 405, 413, 414, 426, 431, 501, 505];
 
 /// What the server may answer at all: the refusals, and those that need more than the head.
-const ANSWERS: [u16; 16] =
-    [101, 200, 304, 400, 403, 404, 405, 408, 413, 414, 421, 426, 429, 431, 501, 505];
+const ANSWERS: [u16; 17] =
+    [101, 200, 204, 304, 400, 403, 404, 405, 408, 413, 414, 421, 426, 429, 431, 501, 505];
 
 /// Its answer says how often the loop has turned: another number for the same bytes in pieces.
 const PATH_OF_TURNS: &[u8] = b"/api/v1/server";
@@ -118,10 +118,12 @@ fn check_request(request: &Request<'_>, head: &[u8]) {
     assert!(request.path().len() + request.query().len() <= TARGET_BYTES_MAX);
     let _ = (request.accepts_gzip(), request.keeps_alive(), routes::wants_history(request.query()));
     let page = Origin::parse("https://page").expect("it is one");
-    let access = Access::new(&[], &[page], Some("machine"));
+    let token = Token::new("hush").expect("it is one");
+    let access = Access::new(&[], &[page], Some("machine")).with_token(Some(&token));
     let host = request.header("host").unwrap_or_default();
     let origin = request.header("origin").unwrap_or_default();
     let _ = (access.allows_host(host), access.allows_origin(origin, host));
+    check_shown(request, &access);
     if let Err(refusal) = routes::route(request) {
         assert!(REFUSALS.contains(&refusal.status()), "{}", refusal.status());
     }
@@ -129,6 +131,22 @@ fn check_request(request: &Request<'_>, head: &[u8]) {
         Ok(key) => assert!(key.len() == 24 && request.wants_websocket(), "{key:?}"),
         Err(error) => assert!([400, 426].contains(&error.status)),
     }
+}
+
+/// Whoever is let in has said what lets in, and no line of a peer's gets into a field of ours.
+fn check_shown(request: &Request<'_>, access: &Access) {
+    let session = access.credentials().expect("there is a token").session().to_owned();
+    let fields = [request.header("authorization"), request.header("cookie")];
+    let is_in = |part: &str| fields.iter().flatten().any(|value| value.contains(part));
+    for takes_query in [false, true] {
+        let shown = access.shown(request, takes_query).expect("a token is asked for");
+        let has_said = is_in("hush") || is_in(&session) || takes_query;
+        assert!(shown != Shown::Right || has_said, "{request:?}");
+    }
+    let fields = [access::cookie(request, &session), access::clearing(request)];
+    let is_plain =
+        |field: &String| field.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
+    assert!(fields.iter().all(is_plain), "{fields:?}");
 }
 
 /// Where `data` is cut, as its own bytes decide: a few short pieces among long ones.
@@ -190,7 +208,7 @@ fn check_answers(bytes: &[u8], data: &[u8]) -> bool {
             return true;
         }
         let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: "));
-        assert_eq!(length.is_none(), status == 304, "{head}");
+        assert_eq!(length.is_none(), matches!(status, 204 | 304), "{head}");
         let mut is_head = false;
         let taken = verdict(requests, |request, _| is_head = request.method() == "HEAD");
         let length = length.map_or(0, |length| length.parse().expect("a length is a number"));
