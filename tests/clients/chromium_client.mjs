@@ -1,22 +1,17 @@
 // Chromium at a vitald: the dashboard, and what a page of the same origin can do with WebSocket and
 // EventSource.
 
-import { ask, check, equal, installed, setting, step, tell } from "./report.mjs";
+import { launch } from "./browser.mjs";
+import { ask, check, equal, setting, step, tell } from "./report.mjs";
 import { scenario } from "./scenario.mjs";
 
-const { chromium } = installed("playwright-core");
 const PATIENCE_MS = 20000;
 const isDirect = !setting.certificate;
 const address = new URL(setting.url);
 // By a name behind the proxy, as people do.
 if (!isDirect) address.hostname = setting.name;
 
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-    "--disable-background-networking", "--disable-component-update",
-    `--host-resolver-rules=MAP ${setting.name} 127.0.0.1`],
-});
+const browser = await launch(`--host-resolver-rules=MAP ${setting.name} 127.0.0.1`);
 const context = await browser.newContext({ ignoreHTTPSErrors: true });
 const page = await context.newPage();
 const complaints = [];

@@ -1,6 +1,7 @@
 // Node's `ws` at a vitald.
 
-import { ask, certificate, check, installed, setting, step, tell } from "./report.mjs";
+import { installed } from "./browser.mjs";
+import { ask, certificate, check, setting, step, tell } from "./report.mjs";
 import { scenario } from "./scenario.mjs";
 
 const WebSocket = installed("ws");
