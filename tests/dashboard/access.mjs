@@ -1,0 +1,49 @@
+// Signing in, where the server can ask for a token.
+
+import { writeFile, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { check } from "../clients/check.mjs";
+import { options } from "./server.mjs";
+import { state } from "./world.mjs";
+
+const TOKEN = "correct-horse-battery-staple-7";
+
+export const tests = {
+  "a server with a token lets a viewer in who has it, and no other": async (world) => {
+    if (!/--token-file/.test(await options())) {
+      world.skipped = true;
+      return;
+    }
+    const folder = await mkdtemp(join(tmpdir(), "vitald-token-"));
+    try {
+      await writeFile(join(folder, "token"), TOKEN + "\n", { mode: 0o600 });
+      const server = await world.server({ more: ["--token-file", join(folder, "token")] });
+      const page = await world.page(server);
+      // The browser itself reports each request that was refused.
+      world.allow(page, /401|WebSocket connection to .* failed/);
+      const field = page.getByLabel(/token/i).first();
+      await field.waitFor();
+      check(!/\d\s*%/.test(await page.textContent("#tiles")), "figures are shown before the token");
+      await field.fill("not-the-token");
+      await field.press("Enter");
+      await page
+        .getByText(/(wrong|not the|refused|denied|invalid).*|.*(did not|does not) (match|fit)/i)
+        .first()
+        .waitFor();
+      await field.fill(TOKEN);
+      await field.press("Enter");
+      await state(page, "Live");
+      check(await field.isHidden(), "the field stays");
+      check(!page.url().includes(TOKEN), "the token is in the address", page.url());
+      await page.reload();
+      await state(page, "Live");
+      const kept = await page.evaluate(
+        () => document.cookie + JSON.stringify({ ...localStorage, ...sessionStorage }),
+      );
+      check(!kept.includes(TOKEN), "the page can read the token", kept);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  },
+};

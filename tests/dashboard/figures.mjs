@@ -1,0 +1,227 @@
+// Whether the page shows what the server measures.
+
+import { check, equal } from "../clients/check.mjs";
+import { until } from "./server.mjs";
+import { chart, drawn, frames, ink, part, samples } from "./world.mjs";
+
+const NONE = "\u2013";
+const UNITS = { B: 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30, TiB: 2 ** 40, PiB: 2 ** 50 };
+
+// The figures of a text, each with what rounding may have taken: "1.2 of 3.7 GiB" is two.
+function read(text) {
+  const found = [...text.matchAll(/(-?\d+(?:\.(\d+))?)(?:\s*([KMGTP]?i?B)\b)?/g)];
+  return found.map(([, number, decimals = ""], index) => {
+    const unit = UNITS[found.slice(index).find((one) => one[3])?.[3]] ?? 1;
+    return { value: Number(number) * unit, tolerance: 0.501 * unit * 10 ** -decimals.length };
+  });
+}
+
+function agrees(what, text, ...expected) {
+  if (expected.every((one) => one === null || one === undefined))
+    return equal([what, text], [what, NONE]);
+  const figures = read(text);
+  check(figures.length >= expected.length, what, text, "should be", expected);
+  expected.forEach((one, index) => {
+    const { value, tolerance } = figures[index];
+    check(Math.abs(value - one) <= tolerance, what, text, "should be", expected);
+  });
+}
+
+// All that the page shows at one moment, by headings and labels.
+const reading = (page) =>
+  page.evaluate(() => {
+    const text = (node) => node?.textContent.trim() ?? null;
+    // A heading may have a note behind it.
+    const title = (node) => text(node.querySelector("h2").firstChild);
+    const below = (place) =>
+      [...document.querySelectorAll(`#${place} > *`)].filter((one) => one.getClientRects().length);
+    const pairs = (node) =>
+      Object.fromEntries(
+        [...node.querySelectorAll("dt")].map((term) => [
+          text(term),
+          text(term.parentNode.querySelector("dd")),
+        ]),
+      );
+    return {
+      tiles: Object.fromEntries(
+        below("tiles").map((node) => [
+          title(node),
+          {
+            figure: text(node.querySelector(".figure")),
+            detail: text(node.querySelector(".detail")),
+            ...pairs(node),
+          },
+        ]),
+      ),
+      charts: Object.fromEntries(below("charts").map((node) => [title(node), pairs(node)])),
+      cores: [...document.querySelectorAll("[aria-label=Cores] li")].map((core) =>
+        text(core.lastElementChild),
+      ),
+      tables: Object.fromEntries(
+        [...document.querySelectorAll("table")].map((table) => [
+          table.getAttribute("aria-label"),
+          [...table.tBodies[0].rows].map((row) =>
+            [...row.cells].map((cell) => text(cell.querySelector(".value") ?? cell)),
+          ),
+        ]),
+      ),
+    };
+  });
+
+const newest = (page) =>
+  page.heard.findLast(
+    ({ type, sub }) =>
+      type === "hello" || (type === "metrics" && (sub === undefined || sub === "default")),
+  );
+
+// What the page shows of the sample that the server also gives by HTTP, both before the next one.
+async function both(page, server) {
+  return until(async () => {
+    await frames(page);
+    const before = newest(page);
+    const shown = await reading(page);
+    const snapshot = await server.snapshot();
+    const seq = before.seq ?? before.snapshot.seq;
+    return (
+      newest(page) === before &&
+      snapshot.seq === seq && { shown, snapshot, isFirst: before.type === "hello" }
+    );
+  }, "moment at which the page and the server have one sample");
+}
+
+const named = (list, names, field) =>
+  list.filter(({ name }) => names.includes(name)).reduce((sum, one) => sum + one[field], 0);
+
+function fast({ shown, snapshot: { cpu, memory, load, disks, networks, system } }) {
+  const { tiles, charts, tables } = shown;
+  agrees("CPU", tiles.CPU.figure, cpu.usage);
+  agrees("Memory", tiles.Memory.figure, memory.usage);
+  agrees("Memory", tiles.Memory.detail, memory.used, memory.total);
+  agrees("Swap", tiles.Swap.figure, memory.swap_usage);
+  agrees("Load", tiles["Load, 1 min"].figure, load.one);
+  agrees("chart of CPU", charts.CPU.total, cpu.usage);
+  agrees("chart of CPU", charts.CPU.system, cpu.system);
+  agrees("chart of CPU", charts.CPU["I/O wait"], cpu.iowait);
+  agrees("chart of memory", charts.Memory["in use"], memory.usage);
+  equal(shown.cores.length, cpu.cores.length);
+  shown.cores.forEach((text, index) => agrees("core " + index, text, cpu.cores[index]));
+  const uptime = read(tiles.Uptime.figure.replace(/min/, "m"));
+  equal(
+    uptime[0].value,
+    [86400, 3600, 60, 1].map((unit) => Math.floor(system.uptime_s / unit)).find((some) => some > 0),
+  );
+  for (const [heading, list, first, second] of [
+    ["Disk I/O", disks, ["read", "read_bytes_per_s"], ["write", "write_bytes_per_s"]],
+    ["Network", networks, ["in", "rx_bytes_per_s"], ["out", "tx_bytes_per_s"]],
+  ]) {
+    const names = tiles[heading].detail.split(", ");
+    for (const [label, field] of [first, second]) {
+      const expected = list.length ? named(list, names, field) : null;
+      agrees(`${heading}, ${label}`, tiles[heading][label], expected);
+      agrees(`chart of ${heading}, ${label}`, charts[heading][label], expected);
+    }
+    const rows = tables[heading === "Network" ? "Interfaces" : "Disks"];
+    list.forEach((one, index) => {
+      equal(rows[index][0], one.name);
+      agrees(one.name, rows[index][1], one[first[1]]);
+      agrees(one.name, rows[index][2], one[second[1]]);
+    });
+  }
+}
+
+// What the server sends every ten seconds: as it was in the greeting.
+function slow({ shown, snapshot: { filesystems } }) {
+  const rows = shown.tables.Filesystems;
+  equal(rows.length, filesystems.length);
+  filesystems.forEach((one, index) => {
+    equal(rows[index][0], one.mount);
+    agrees(one.mount, rows[index][2], one.usage);
+    agrees(one.mount, rows[index][3], one.available);
+    agrees(one.mount, rows[index][4], one.total);
+  });
+  const root = filesystems.find(({ mount }) => mount === "/") ?? filesystems[0];
+  if (root) agrees("filesystem", shown.tiles["Filesystem " + root.mount].figure, root.usage);
+}
+
+export const tests = {
+  "every tile has a figure where the server has one, and every chart a line": async (world) => {
+    const server = await world.server();
+    await server.sampled(20);
+    const page = await world.livePage(server);
+    await drawn(page, 3);
+    const snapshot = await server.snapshot();
+    const { tiles, charts } = await reading(page);
+    // A host may have no swap, disk or network.
+    const none = {
+      Swap: snapshot.memory.swap_usage === null,
+      swap: snapshot.memory.swap_usage === null,
+      "Disk I/O": !snapshot.disks.length,
+      Network: !snapshot.networks.length,
+    };
+    for (const [heading, { detail, ...figures }] of [tiles, charts].flatMap(Object.entries)) {
+      for (const [label, text] of Object.entries(figures)) {
+        check(text !== NONE || none[heading] || none[label], heading, label, "is", text);
+      }
+    }
+    check(Object.keys(tiles).length >= 8, "tiles:", Object.keys(tiles));
+    equal(Object.keys(charts).slice(0, 4), ["CPU", "Memory", "Disk I/O", "Network"]);
+    for (const heading of ["CPU", "Memory"]) {
+      const { count, last } = await ink(chart(page, heading));
+      check(count > 10 && last > 0.95, heading, "has", count, "columns with a line, up to", last);
+    }
+  },
+
+  "the greeting alone draws the page, its past too": async (world) => {
+    const server = await world.server();
+    await server.sampled(25);
+    const page = await world.livePage(server, {
+      change: (message) => {
+        if (message.type === "metrics") delete message.memory;
+        return message;
+      },
+    });
+    const tile = await part(page, "tiles", "Memory").textContent();
+    check(/\d\s*%/.test(tile), "the tile of memory is", tile);
+    await until(
+      async () => (await ink(chart(page, "Memory"))).count > 10,
+      "line in the chart of memory",
+    );
+  },
+
+  "the figures are those of /api/v1/snapshot, from the greeting on": async (world) => {
+    const server = await world.server({ interval: "1s" });
+    await server.sampled(3);
+    const page = await world.livePage(server);
+    const first = await both(page, server);
+    fast(first);
+    if (first.isFirst) slow(first);
+    for (let more = 0; more < 3; more += 1) {
+      await drawn(page);
+      fast(await both(page, server));
+    }
+    world.note(
+      `compared ${first.isFirst ? "the greeting" : "a sample"} and ${samples(page).length} samples`,
+    );
+  },
+
+  "a figure that is missing is a dash and a gap, never a zero": async (world) => {
+    const server = await world.server();
+    await server.sampled(20);
+    let isMissing = false;
+    const page = await world.livePage(server, {
+      change: (message) => {
+        if (isMissing && message.memory) message.memory.usage = null;
+        return message;
+      },
+    });
+    await drawn(page, 10);
+    isMissing = true;
+    await drawn(page, 30);
+    const { figure } = (await reading(page)).tiles.Memory;
+    equal(figure, NONE);
+    isMissing = false;
+    await drawn(page, 5);
+    const { holes } = await ink(chart(page, "Memory"));
+    equal(holes.length, 1);
+  },
+};

@@ -1,0 +1,148 @@
+// Whether the page can be used without a mouse, and every control without harm.
+
+import { check, equal } from "../clients/check.mjs";
+import { chart, drawn, frames } from "./world.mjs";
+
+// A chart is one too: it is read by keys.
+const CONTROLS =
+  "a[href], button, select, input, textarea, summary, [tabindex='0'], " +
+  "canvas:not([aria-hidden=true])";
+
+// All that is to be reached, marked so that it can be told where the focus is.
+const controls = (page) =>
+  page.evaluate((selector) => {
+    const found = [...document.querySelectorAll(selector)].filter(
+      (node) =>
+        !node.disabled &&
+        node.getClientRects().length &&
+        getComputedStyle(node).visibility !== "hidden",
+    );
+    found.forEach((node, index) => {
+      node.dataset.control = index;
+    });
+    return found.map((node) => node.getAttribute("aria-label") ?? node.textContent.trim());
+  }, CONTROLS);
+
+// Where the focus is: the control, and whether it looks other than it does without.
+const focused = (page) =>
+  page.evaluate(() => {
+    const node = document.activeElement;
+    if (!node || node === document.body) return null;
+    const look = () => {
+      const { outlineStyle, outlineWidth, boxShadow, borderColor, backgroundColor } =
+        getComputedStyle(node);
+      return {
+        outline: outlineStyle === "none" ? "0px" : outlineWidth,
+        rest: boxShadow + borderColor + backgroundColor,
+      };
+    };
+    const within = look();
+    node.blur();
+    const without = look();
+    node.focus({ focusVisible: true, preventScroll: true });
+    return {
+      control: Number(node.dataset.control ?? -1),
+      name: node.getAttribute("aria-label") ?? node.textContent.trim(),
+      isSeen:
+        (parseFloat(within.outline) >= 2 && within.outline !== without.outline) ||
+        within.rest !== without.rest,
+    };
+  });
+
+export const tests = {
+  "every control is reached by Tab, in order, and its focus is seen": async (world) => {
+    for (const width of [1280, 360]) {
+      const server = await world.server();
+      await server.sampled(5);
+      const page = await world.livePage(server, { width });
+      await drawn(page);
+      const wanted = await controls(page);
+      check(wanted.length >= 4, "controls:", wanted);
+      const reached = [];
+      for (const _ of wanted) {
+        await page.keyboard.press("Tab");
+        const at = await focused(page);
+        check(at !== null, "the focus has left the page after", reached, "of", wanted);
+        check(at.isSeen, "the focus on", at.name, "is not seen");
+        reached.push(at.control);
+      }
+      equal(
+        reached,
+        wanted.map((_, index) => index),
+      );
+    }
+  },
+
+  "arrow keys read single samples of a chart, aloud too": async (world) => {
+    const server = await world.server();
+    await server.sampled(30);
+    const page = await world.livePage(server);
+    await drawn(page, 5);
+    const canvas = chart(page, "CPU");
+    await canvas.focus();
+    const value = () => canvas.getAttribute("aria-valuetext");
+    await page.keyboard.press("ArrowLeft");
+    await frames(page);
+    const first = await value();
+    check(/\d\d:\d\d:\d\d.*%/.test(first), "it reads", first);
+    for (let step = 0; step < 20; step += 1) await page.keyboard.press("ArrowLeft");
+    await frames(page);
+    check((await value()) !== first, "it still reads", first);
+    const kept = await value();
+    await drawn(page, 3);
+    equal(await value(), kept);
+    await page.keyboard.press("Escape");
+  },
+
+  "a pointer on one chart reads the same moment on all": async (world) => {
+    const server = await world.server();
+    await server.sampled(40);
+    // No more samples: what changes is then the pointer's doing.
+    const page = await world.livePage(server, {
+      change: (message) => (message.type === "hello" ? { ...message, interval_ms: 60000 } : null),
+    });
+    await frames(page, 3);
+    const pictures = () =>
+      page.evaluate(() =>
+        [...document.querySelectorAll("#charts canvas")]
+          .filter((canvas) => canvas.getClientRects().length)
+          .map((canvas) => canvas.toDataURL()),
+      );
+    const before = await pictures();
+    await frames(page, 3);
+    equal(await pictures(), before);
+    const box = await chart(page, "Memory").boundingBox();
+    await page.mouse.move(box.x + box.width * 0.8, box.y + box.height / 2);
+    await frames(page, 3);
+    const after = await pictures();
+    equal(
+      after.map((one, index) => one === before[index]),
+      before.map(() => false),
+    );
+  },
+
+  "every control can be used, and nothing breaks": async (world) => {
+    const server = await world.server();
+    await server.sampled(20);
+    const page = await world.livePage(server);
+    await drawn(page, 2);
+    const count = (await controls(page)).length;
+    for (let index = 0; index < count; index += 1) {
+      const control = page.locator(`[data-control="${index}"]`);
+      if (!(await control.isVisible())) continue;
+      if ((await control.evaluate((node) => node.nodeName)) === "SELECT") {
+        for (const value of await control.evaluate((node) =>
+          [...node.options].map((one) => one.value),
+        )) {
+          await control.selectOption(value);
+          await drawn(page);
+        }
+      } else {
+        await control.click();
+        await drawn(page);
+      }
+    }
+    await drawn(page, 3);
+    equal(await page.textContent("#state"), "Live");
+  },
+};
