@@ -55,16 +55,17 @@ export const tests = {
       const server = await world.server();
       await server.sampled(5);
       const page = await world.livePage(server, { width });
-      await drawn(page);
+      await drawn(page, 5);
       const wanted = await controls(page);
       check(wanted.length >= 4, "controls:", wanted);
       const reached = [];
-      for (const _ of wanted) {
+      // The browser itself stops at what scrolls, too.
+      for (let stops = 0; reached.length < wanted.length && stops < 2 * wanted.length; stops += 1) {
         await page.keyboard.press("Tab");
         const at = await focused(page);
         check(at !== null, "the focus has left the page after", reached, "of", wanted);
         check(at.isSeen, "the focus on", at.name, "is not seen");
-        reached.push(at.control);
+        if (at.control >= 0) reached.push(at.control);
       }
       equal(
         reached,

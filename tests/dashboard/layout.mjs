@@ -100,7 +100,15 @@ async function everywhere(page, show) {
   }
 }
 
-async function picture(page, name) {
+// All of the page is in view: what is asked for while it is seen is there too.
+async function picture(page, width, name) {
+  await page.setViewportSize({ width, height: 900 });
+  await frames(page);
+  const height = await page.evaluate(() => document.documentElement.scrollHeight);
+  await page.setViewportSize({ width, height });
+  await page.waitForFunction(() =>
+    /\d/.test(document.querySelector("#server dd")?.textContent ?? "0"),
+  );
   await frames(page, 3);
   await page.screenshot({
     path: `${PICTURES}/${name}.png`,
@@ -112,7 +120,7 @@ async function picture(page, name) {
 export const tests = {
   "pictures of the page are kept at 360, 1280 and 2560 px, light and dark": async (world) => {
     await mkdir(PICTURES, { recursive: true });
-    const server = await world.server();
+    const server = await world.server({ config: "/dev/null" });
     await server.sampled(200);
     const page = await world.livePage(server);
     const large = await world.livePage(server, { change: crowded });
@@ -120,12 +128,11 @@ export const tests = {
       await page.emulateMedia({ colorScheme });
       await large.emulateMedia({ colorScheme });
       for (const width of [360, 1280, 2560]) {
-        await page.setViewportSize({ width, height: 900 });
         await drawn(page, 2);
-        await picture(page, `${width}-${colorScheme}`);
+        await picture(page, width, `${width}-${colorScheme}`);
       }
       await drawn(large);
-      await picture(large, `crowd-1280-${colorScheme}`);
+      await picture(large, 1280, `crowd-1280-${colorScheme}`);
     }
     world.note(`in ${PICTURES}`);
   },
@@ -150,6 +157,14 @@ export const tests = {
     const server = await world.server();
     await server.sampled(5);
     const page = await world.livePage(server);
+    await everywhere(page, (where) => violations(page, where));
+  },
+
+  "axe finds none with alerts, many cores and a notice either": async (world) => {
+    const server = await world.server();
+    await server.sampled(5);
+    const page = await world.livePage(server, { change: crowded });
+    page.socket.send(JSON.stringify({ type: "error", code: "limit", message: "something" }));
     await everywhere(page, (where) => violations(page, where));
   },
 
@@ -182,7 +197,7 @@ export const tests = {
   },
 
   "nothing moves after the first drawing": async (world) => {
-    for (const width of [1280]) {
+    for (const width of [1280, 360]) {
       const server = await world.server();
       await server.sampled(5);
       const page = await world.livePage(server, { width });

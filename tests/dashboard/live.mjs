@@ -39,7 +39,8 @@ function shifted(message, by) {
   return Object.fromEntries(
     Object.entries(message).map(([key, value]) => {
       if (["t", "t0", "since", "until"].includes(key) && value > 1e12) return [key, value + by];
-      if (key === "points") return [key, value.map(([t, ...rest]) => [t + by, ...rest])];
+      if (key === "points" && Array.isArray(value))
+        return [key, value.map(([t, ...rest]) => [t + by, ...rest])];
       return [key, shifted(value, by)];
     }),
   );

@@ -27,14 +27,14 @@ export class Server {
 
   // On a port that is free first, and after a stop on that port again.
   async start() {
-    const { interval = "100ms", more = [] } = this.settings;
+    const { interval = "100ms", config = QUIET, more = [] } = this.settings;
     const given = [
       "--listen",
       this.listen,
       "--interval",
       interval,
       "--config",
-      QUIET,
+      config,
       "--log-level",
       "warn",
     ];

@@ -3,6 +3,7 @@
 export { tests as cost } from "./cost.mjs";
 export { tests as live } from "./live.mjs";
 export { tests as layout } from "./layout.mjs";
+export { tests as panels } from "./panels.mjs";
 export { tests as figures } from "./figures.mjs";
 export { tests as safety } from "./safety.mjs";
 export { tests as keyboard } from "./keyboard.mjs";
