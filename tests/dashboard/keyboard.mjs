@@ -14,6 +14,8 @@ const controls = (page) =>
     const found = [...document.querySelectorAll(selector)].filter(
       (node) =>
         !node.disabled &&
+        // Of several choices Tab reaches the one that is made.
+        (node.type !== "radio" || node.checked) &&
         node.getClientRects().length &&
         getComputedStyle(node).visibility !== "hidden",
     );
@@ -28,9 +30,11 @@ const focused = (page) =>
   page.evaluate(() => {
     const node = document.activeElement;
     if (!node || node === document.body) return null;
+    // A choice of several is drawn by the words beside it.
+    const drawn = node.type === "radio" ? node.nextElementSibling : node;
     const look = () => {
       const { outlineStyle, outlineWidth, boxShadow, borderColor, backgroundColor } =
-        getComputedStyle(node);
+        getComputedStyle(drawn);
       return {
         outline: outlineStyle === "none" ? "0px" : outlineWidth,
         rest: boxShadow + borderColor + backgroundColor,
