@@ -1,6 +1,7 @@
 // All tests, by what they are about; those that take longest first.
 
 export { tests as cost } from "./cost.mjs";
+export { tests as ranges } from "./ranges.mjs";
 export { tests as live } from "./live.mjs";
 export { tests as layout } from "./layout.mjs";
 export { tests as panels } from "./panels.mjs";

@@ -1,0 +1,91 @@
+// What of the past is shown, what the address asks for, and what a page that nobody sees asks for.
+
+import { check, equal } from "../clients/check.mjs";
+import { until } from "./server.mjs";
+import { Tab } from "./tab.mjs";
+import { chart, frames, ink } from "./world.mjs";
+
+const headings = (page) =>
+  page.evaluate(() =>
+    [...document.querySelectorAll("main section[id] h2")]
+      .filter((node) => node.getClientRects().length)
+      .map((node) => node.firstChild.textContent),
+  );
+
+// Messages of an answer about the past that the page was sent.
+const answers = (page) => page.heard.filter(({ type }) => type === "history");
+
+const hasLine = (page, heading) =>
+  until(async () => (await ink(chart(page, heading))).count > 0, `line in ${heading}`);
+
+export const tests = {
+  "two hours and a day come from history, and the address keeps which": async (world) => {
+    const server = await world.server();
+    await server.sampled(150);
+    const page = await world.livePage(server, { path: "?range=2h" });
+    check(await page.getByLabel("2 h", { exact: true }).isChecked(), "2 h is not chosen");
+    await until(() => answers(page).length > 0, "history");
+    await hasLine(page, "Memory");
+    await hasLine(page, "Disk I/O");
+    const before = answers(page).length;
+    await page.getByText("24 h", { exact: true }).click();
+    await until(() => answers(page).length > before, "history of a day");
+    await hasLine(page, "Memory");
+    equal(new URL(page.url()).search, "?range=24h");
+    await page.getByText("10 min", { exact: true }).click();
+    await frames(page);
+    await hasLine(page, "Memory");
+    equal(new URL(page.url()).search, "");
+  },
+
+  "a longer range goes on with the newest samples": async (world) => {
+    const server = await world.server();
+    await server.sampled(20);
+    const page = await world.livePage(server, { path: "?range=24h" });
+    await until(() => answers(page).length > 0, "history");
+    const legend = () =>
+      page.locator("#charts > * dd").evaluateAll((nodes) => nodes.map((node) => node.textContent));
+    const first = (await legend()).join();
+    await until(async () => (await legend()).join() !== first, "newer figures in the legends");
+  },
+
+  "an address names the parts of the page and how they look": async (world) => {
+    const server = await world.server();
+    await server.sampled(3);
+    const path = "?panel=memory,cores,nonsense&theme=dark";
+    const page = await world.livePage(server, { path, colorScheme: "light" });
+    equal(await headings(page), ["Memory", "Cores"]);
+    const ground = await page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+    const [red] = ground.match(/\d+/g).map(Number);
+    check(red < 60, "the page's ground is", ground);
+    check(await page.locator("#host").isHidden(), "the host's name stays");
+    const other = await world.livePage(server, { path: "?panel=nonsense&theme=pink" });
+    check((await headings(other)).length > 8, "parts:", await headings(other));
+  },
+
+  "a page that stays hidden asks for no samples, and history fills the hole": async (world) => {
+    const server = await world.server();
+    await server.sampled(20);
+    const active = async () =>
+      JSON.parse((await server.get("api/v1/server")).body).subscriptions.active;
+    const tab = await Tab.open(world.browser, server.url);
+    try {
+      await tab.state("Live");
+      await until(async () => (await active()) === 2, "two subscriptions");
+      await tab.hide();
+      await until(async () => (await active()) === 0, "end of the subscriptions", 30000);
+      const { seq } = await server.snapshot();
+      await server.sampled(seq + 50);
+      await tab.show();
+      await tab.state("Live");
+      await until(async () => (await active()) === 2, "two subscriptions again");
+      await until(async () => {
+        const { count, holes } = await ink(tab.canvas("Memory"));
+        return count > 5 && holes.length === 0;
+      }, "line without gaps");
+      equal(tab.faults, []);
+    } finally {
+      await tab.close();
+    }
+  },
+};
