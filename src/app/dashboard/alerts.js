@@ -10,7 +10,7 @@ import { duration, moment } from "./units.js";
 const RULES_MS = 10000;
 
 export class Alerts {
-  constructor() {
+  constructor(isConnected) {
     this.note = element("small");
     this.list = element("ul", "events");
     this.rules = element("ul", "rules");
@@ -27,7 +27,7 @@ export class Alerts {
     this.past = [];
     this.known = false;
     this.drawn = null;
-    this.poller = new Poller(this.node, () => this.fetch(), RULES_MS, () => null, () => {});
+    this.poller = new Poller(this.node, () => isConnected() && this.fetch(), RULES_MS, () => null, () => {});
   }
 
   // After hello and after each alert.

@@ -274,11 +274,12 @@ const TOPIC_WORDS = {
   cpu: "CPU", server: "vitald", disks: "Disk", filesystems: "Filesystem", networks: "Interface", temperatures: "Sensor",
 };
 
-// "CPU usage", "Disk vda utilisation", "vitald messages latency ms p99": a row's own name stays as it is.
+// "CPU usage", "Disk vda read", "vitald messages latency p99": a row's own name stays as it is, and the unit is
+// written with the figure.
 function metricText(metric) {
   const [topic, ...middle] = metric.split(".");
   const field = middle.pop() ?? "";
-  const plain = (text) => text.replace(/[._]/g, " ");
+  const plain = (text) => text.replace(/_bytes_per_s|_ms\b|^celsius$/, "").replace("_per_s", "/s").replace(/[._]/g, " ");
   const row = middle.join(".");
   const first = TOPIC_WORDS[topic] ?? topic[0]?.toUpperCase() + topic.slice(1);
   return [first, topic === "server" ? plain(row) : row, plain(field)].filter(Boolean).join(" ");

@@ -30,7 +30,7 @@ const tiles = TILES.map((definition) => new Tile(definition, ask));
 const charts = CHARTS.map((definition) => new Chart(definition, store, setCursor));
 const [filesystems, ...tables] = TABLES.map((definition) => new Table(definition));
 const polled = [new Processes(ask), new Server(ask)];
-const alerts = new Alerts();
+const alerts = new Alerts(() => connection.state === "open");
 const health = new Health(find("health"));
 const panels = [new Cores(), filesystems, ...tables];
 let cursor = null;

@@ -80,6 +80,9 @@ export class Table {
     table.setAttribute("aria-label", definition.title);
     this.empty = element("p", "empty");
     this.scroller = element("div", "scroller", table, this.empty);
+    const sizes = new ResizeObserver(() => this.reach());
+    sizes.observe(this.scroller);
+    sizes.observe(table);
     this.node = element("section", "card panel", element("h2", "", definition.title, this.note), this.scroller);
     this.node.id = definition.topic;
     this.node.setAttribute("aria-label", definition.title);
@@ -110,7 +113,10 @@ export class Table {
     [...kept.values()].forEach(({ node }, index) => {
       if (this.body.children[index] !== node) this.body.insertBefore(node, this.body.children[index] ?? null);
     });
-    // What scrolls must be reached by the keys; what does not is no stop on the way.
+  }
+
+  // What scrolls must be reached by the keys; what does not is no stop on the way.
+  reach() {
     const scrolls = this.scroller.scrollHeight > this.scroller.clientHeight;
     if (scrolls === (this.scroller.tabIndex === 0)) return;
     if (scrolls) this.scroller.tabIndex = 0;
