@@ -49,7 +49,9 @@ export class Alerts {
   }
 
   update(store) {
-    const now = [...store.alerts.values()];
+    const order = Object.keys(SEVERITIES);
+    const now = [...store.alerts.values()]
+      .sort((one, other) => order.indexOf(other.severity) - order.indexOf(one.severity) || other.since - one.since);
     const text = JSON.stringify(now) + this.known;
     if (this.drawn === text) return;
     this.drawn = text;
@@ -82,7 +84,7 @@ function event(one, until) {
   const item = element("li", "", element("i", "sign"), element("b", "", SEVERITIES[one.severity] ?? one.severity),
     element("span", "", alertTitle(one)), element("small", "", until === undefined
       ? "since " + moment(one.since) + ", " + written(one.metric, one.value) + " then"
-      : moment(one.since) + " for " + duration((until - one.since) / 1000).replace(/ 0\S+$/, "")));
+      : moment(one.since) + " for " + duration((until - one.since) / 1000).replace(/ 0\s\S+$/, "")));
   item.dataset.severity = until === undefined ? one.severity : "past";
   return item;
 }

@@ -29,7 +29,8 @@ const past = new Past(store, ask, schedule);
 const tiles = TILES.map((definition) => new Tile(definition, ask));
 const charts = CHARTS.map((definition) => new Chart(definition, store, setCursor));
 const [filesystems, ...tables] = TABLES.map((definition) => new Table(definition));
-const polled = [new Processes(ask), new Server(ask)];
+const processes = new Processes(ask);
+const own = new Server(ask);
 const alerts = new Alerts(() => connection.state === "open");
 const health = new Health(find("health"));
 const panels = [new Cores(), filesystems, ...tables];
@@ -55,6 +56,7 @@ function draw() {
   for (const tile of tiles) tile.update(sample, store);
   for (const panel of panels) panel.update(sample);
   alerts.update(store);
+  own.update(store);
   drawState();
   drawCharts();
 }
@@ -114,7 +116,8 @@ function welcome(message) {
   if (isPaused) pause();
   else subscribe("slow", SLOW_MS);
   past.refresh();
-  polled.forEach((panel) => panel.poller.check());
+  processes.poller.check();
+  own.poller.check();
   alerts.fetch().then(schedule);
 }
 
@@ -136,7 +139,8 @@ async function resume() {
   if (!connection.isOpen) return connection.retry();
   subscribe("slow", SLOW_MS);
   subscribe("default");
-  polled.forEach((panel) => panel.poller.check());
+  processes.poller.check();
+  own.poller.check();
   const last = store.times.at(-1) ?? 0;
   const since = Math.round(Math.max(last, Date.now() + store.clockOffset - store.windowMs));
   const series = await fetchSeries(ask, store, { since });
@@ -183,11 +187,10 @@ function receive(message) {
 }
 
 // The parts by the names that the address has for them.
-const [processes, server] = polled;
 const parts = new Map([
   ["tiles", [find("tiles"), ...tiles]],
   ...charts.map((chart) => [chart.definition.id, [find("charts"), chart]]),
-  ...[processes, alerts, server, ...panels].map((panel) => [panel.node.id, [find("panels"), panel]]),
+  ...[processes, alerts, own, ...panels].map((panel) => [panel.node.id, [find("panels"), panel]]),
 ]);
 const shown = chosen([...parts.keys()]);
 for (const [name, [section, ...nodes]] of parts) {

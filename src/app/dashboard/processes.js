@@ -91,7 +91,9 @@ export class Processes {
     const kept = rows.filter(({ name, user, pid, command }) =>
       [name, user, pid, command].some((text) => String(text ?? "").toLowerCase().includes(wanted)));
     this.table.show(kept, (one) => one.pid + " " + one.started, rows.length ? "none of these" : empty);
-    setText(this.table.note, !this.answer?.total ? NONE : (wanted ? kept.length + " of " : "") + this.answer.total
-      + (this.answer.running > 0 ? ", " + this.answer.running + " running" : ""));
+    const { total, running } = this.answer ?? {};
+    setText(this.table.note, !total ? NONE
+      : wanted ? kept.length + " of " + (rows.length < total ? "the first " + rows.length + " of " : "") + total
+      : total + (running > 0 ? ", " + running + " running" : ""));
   }
 }

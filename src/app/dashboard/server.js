@@ -1,7 +1,8 @@
 // vitald's own signs: what the server measures of itself, asked for while it is seen.
 
 import { Poller } from "./poller.js";
-import { element, setText } from "./dom.js";
+import { alertTitle, worst } from "./definitions.js";
+import { element, setAttribute, setText } from "./dom.js";
 import { bytes, count, decimal, known, NONE, percent, whole } from "./units.js";
 
 const SERVER_MS = 5000;
@@ -49,6 +50,7 @@ const GROUPS = [
 export class Server {
   constructor(ask) {
     this.reads = [];
+    this.note = element("small");
     const groups = GROUPS.map(([title, rows]) => element("div", "", element("h3", "", title),
       element("dl", "", ...rows.map(([label, read]) => {
         const value = element("dd", "", NONE);
@@ -56,10 +58,16 @@ export class Server {
         return element("div", "", element("dt", "", label), value);
       }))));
     this.node = element("section", "card panel server",
-      element("h2", "", "vitald itself"), element("div", "groups", ...groups));
+      element("h2", "", "vitald itself", this.note), element("div", "groups", ...groups));
     this.node.id = "server";
     this.node.setAttribute("aria-label", "vitald itself");
     this.poller = new Poller(this.node, ask, SERVER_MS, () => ({ what: "server" }), (answer) => this.show(answer));
+  }
+
+  update(store) {
+    const alerts = [...store.alerts.values()].filter(({ metric }) => metric.startsWith("server."));
+    setAttribute(this.node, "data-severity", worst(alerts) ?? "none");
+    setText(this.note, alerts.map(alertTitle).join(", "));
   }
 
   show(answer) {
