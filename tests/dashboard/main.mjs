@@ -1,10 +1,10 @@
-// Runs the tests, three at a time, and prints a line for each: those that take longest go first.
+// Runs the tests, four at a time, and prints a line for each: those that take longest go first.
 
 import { launch } from "../clients/browser.mjs";
 import { World } from "./world.mjs";
 import * as suites from "./suites.mjs";
 
-const LANES = 3;
+const LANES = 4;
 const TEST_MS_MAX = 60000;
 
 const pattern = new RegExp(process.argv[2] ?? "", "i");
