@@ -75,7 +75,7 @@ async function fits(page, width) {
   equal([width, ...(await overlapping(page))], [width]);
 }
 
-async function violations(page, where) {
+export async function violations(page, where) {
   await page.evaluate(axe);
   const found = await page.evaluate(async () =>
     (await window.axe.run(document)).violations.map(({ id, nodes }) => ({

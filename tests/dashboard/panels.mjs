@@ -51,7 +51,11 @@ export const tests = {
     }, "order by memory");
     await filter.fill("no process has this name");
     await table.getByText("none of these").waitFor();
-    check((await rowsOf(table)).every((cells) => cells.length < 2), "rows:", await rowsOf(table));
+    check(
+      (await rowsOf(table)).every((cells) => cells.length < 2),
+      "rows:",
+      await rowsOf(table),
+    );
   },
 
   "an alert is told at the top and at its tile, and when it is over it is past": async (world) => {

@@ -11,14 +11,6 @@ const PATIENCE_MS = 15000;
 const running = new Set();
 process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));
 
-// What the binary can do by its own word: its options, without those of `vitald watch`.
-export async function options() {
-  const child = spawn(BINARY, ["--help"], { stdio: ["ignore", "pipe", "inherit"] });
-  let text = "";
-  for await (const part of child.stdout) text += part;
-  return text.split("\nWatching:")[0];
-}
-
 export class Server {
   constructor(settings) {
     this.settings = settings;

@@ -14,7 +14,7 @@ export class Alerts {
     this.note = element("small");
     this.list = element("ul", "events");
     this.rules = element("ul", "rules");
-    this.summary = element("summary");
+    this.summary = element("summary", "", "Rules");
     const details = element("details", "", this.summary, this.rules);
     details.open = true;
     this.scroller = element("div", "scroller", this.list, details);
