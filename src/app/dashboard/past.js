@@ -48,7 +48,7 @@ export async function fetchSeries(ask, store, terms) {
 
 export class Past {
   constructor(store, ask, changed) {
-    Object.assign(this, { store, ask, changed, rangeMs: 0, turn: 0 });
+    Object.assign(this, { store, ask, changed, rangeMs: 0, turn: 0, askedTo: 0 });
     this.clear();
   }
 
@@ -84,6 +84,7 @@ export class Past {
   async refresh() {
     if (!this.isShown) return;
     const turn = this.turn += 1;
+    this.askedTo = this.store.endTime;
     const since = Math.max(0, Math.round(this.store.endTime - this.rangeMs));
     const series = await fetchSeries(this.ask, this.store, { since, points: POINTS });
     if (series === null || turn !== this.turn || !this.isShown) return;
@@ -141,8 +142,9 @@ export class Past {
       });
     }
     this.addTotals(whole.length);
+    // An answer that is late or refused is not asked for any sooner.
     const end = store.times.at(-1) ?? 0;
-    if (end - last > POINTS_BEHIND * stepMs && last > 0) this.refresh();
+    if (end - Math.max(last, this.askedTo) > POINTS_BEHIND * stepMs) this.refresh();
   }
 
   // Whether the store has seen all of a step, as far as it is over.
