@@ -77,7 +77,8 @@ pub fn run(options: &Watch) -> Result<(), Error> {
     };
     let target = target.map_err(|sentence| Error::Use(printable(&sentence)))?;
     let warn = |words: &str| say(&format!("vitald: {words}"));
-    let token = options.token.as_ref().map(|from| token::read(from, warn)).transpose();
+    let token = options.token.as_ref();
+    let token = token.map(|from| token::read(from, options.token_said, warn)).transpose();
     let token = token.map_err(|sentence| Error::Use(printable(&sentence)))?;
     if subscription(options, &options.topics).len() > MESSAGE_BYTES_MAX {
         let sentence = format!("--topics: more than {MESSAGE_BYTES_MAX} bytes: name whole topics");

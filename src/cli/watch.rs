@@ -22,6 +22,8 @@ pub struct Watch {
     pub count: Option<u64>,
     /// Where the token is.
     pub token: Option<TokenFrom>,
+    /// Where that was said: the option, the variable, or the key of the configuration.
+    pub token_said: &'static str,
 }
 
 /// Where the vitald to watch is.
@@ -112,15 +114,22 @@ pub(super) fn command(
     token: Option<TokenFrom>,
     configured: impl FnOnce() -> Result<(Listen, Option<TokenFrom>), String>,
 ) -> Result<Watch, String> {
+    let mut token_said = match token {
+        Some(TokenFrom::Variable(_)) => "VITALD_TOKEN",
+        _ => "--token-file",
+    };
     let WatchFlags { url, topics, json, count } = flags.watch;
     let (place, token) = match url {
         Some(url) => (Place::Named(url), token),
         None => {
             let (listen, own) = configured()?;
+            if token.is_none() {
+                token_said = "token_file";
+            }
             (Place::Configured(listen), token.or(own))
         }
     };
-    Ok(Watch { place, topics, json, interval: flags.interval, count, token })
+    Ok(Watch { place, topics, json, interval: flags.interval, count, token, token_said })
 }
 
 #[cfg(test)]
@@ -187,16 +196,19 @@ mod tests {
     #[test]
     fn a_token_is_that_of_the_option_else_of_the_variable_else_of_the_own_vitald() {
         let from = |words: &[&str], variables: &[(&str, &str)]| {
-            watched(words, variables, "token_file = \"/c\"").unwrap().token
+            watched(words, variables, "token_file = \"/c\"")
+                .map(|watch| (watch.token, watch.token_said))
+                .unwrap()
         };
-        let file = |path: &str| Some(TokenFrom::File(PathBuf::from(path)));
+        let file = |path: &str, said| (Some(TokenFrom::File(PathBuf::from(path))), said);
         let variable = [("VITALD_TOKEN", "hush")];
-        assert_eq!(from(&["--token-file=/o"], &variable), file("/o"));
+        assert_eq!(from(&["--token-file=/o"], &variable), file("/o", "--token-file"));
         let hush = Some(TokenFrom::Variable(Secret::new("hush".to_owned())));
+        let hush = (hush, "VITALD_TOKEN");
         assert_eq!(from(&[], &variable), hush);
-        assert_eq!(from(&[], &[]), file("/c"));
+        assert_eq!(from(&[], &[]), file("/c", "token_file"));
         assert_eq!(from(&["h"], &variable), hush);
-        assert_eq!(from(&["h"], &[]), None, "the own token is not for others");
+        assert_eq!(from(&["h"], &[]).0, None, "the own token is not for others");
     }
 
     #[test]
