@@ -7,6 +7,7 @@ in. Standard library only.
 import argparse
 import concurrent.futures
 import contextlib
+import itertools
 import json
 import os
 import pathlib
@@ -142,11 +143,20 @@ def filled_in(way, port, vitald, certificate):
     return text
 
 
+# Below those that the kernel gives to whoever asks for any: nobody else comes in between.
+PORTS = itertools.count(18000 + os.getpid() % 10000)
+
+
+def free_port():
+    for port in PORTS:
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
+
+
 class Nginx:
     def __init__(self, way, folder, log, vitald, certificate):
-        with socket.socket() as listener:
-            listener.bind(("127.0.0.1", 0))
-            port = listener.getsockname()[1]
+        port = free_port()
         kinds = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         paths = "\n".join(f"{kind}_temp_path {folder}/{kind};" for kind in kinds)
         (folder / "nginx.conf").write_text(
