@@ -9,8 +9,8 @@ const SCRIPT_PERCENT_MAX = 1;
 // Many more samples than the page keeps.
 const FILL = 3500;
 // The browser still compiles and takes notes in the first of them.
-const ROUNDS = 6;
-const WARM = 3;
+const ROUNDS = 5;
+const WARM = 2;
 // Of two rounds: one figure that is kept of each sample would be more.
 const GROWTH_BYTES_MAX = 50000;
 
@@ -26,7 +26,7 @@ async function flood(page, count) {
     const { t, seq, cpu } = page.newest;
     page.newest = { ...page.newest, t: t + 100, seq: seq + 1, cpu: { ...cpu, usage: seq % 100 } };
     page.socket.send(JSON.stringify(page.newest));
-    if (sent % 25 === 0) await frames(page, 1);
+    if (sent % 50 === 0) await frames(page, 1);
   }
 }
 

@@ -1,7 +1,7 @@
 // Whether the page can be used without a mouse, and every control without harm.
 
 import { check, equal } from "../clients/check.mjs";
-import { chart, drawn, frames } from "./world.mjs";
+import { chart, drawn, frames, state } from "./world.mjs";
 
 // A chart is one too: it is read by keys.
 const CONTROLS =
@@ -148,6 +148,6 @@ export const tests = {
       }
     }
     await drawn(page, 3);
-    equal(await page.textContent("#state"), "Live");
+    await state(page, "Live");
   },
 };

@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs";
 import { installed } from "../clients/browser.mjs";
 import { check, equal } from "../clients/check.mjs";
 import { crowded } from "./crowd.mjs";
+import { until } from "./server.mjs";
 import { chart, drawn, frames, hasColour, state } from "./world.mjs";
 
 const PICTURES = process.env.PICTURES;
@@ -200,7 +201,19 @@ export const tests = {
     for (const width of [1280, 360]) {
       const server = await world.server();
       await server.sampled(5);
-      const page = await world.livePage(server, { width });
+      // The greeting comes late, so that the page without a sample is surely seen too.
+      let hello;
+      const page = await world.page(server, {
+        width,
+        change: (message) => {
+          if (message.type === "hello") hello = message;
+          return hello === message ? null : message;
+        },
+      });
+      await until(() => hello, "greeting");
+      await frames(page, 5);
+      page.socket.send(JSON.stringify(hello));
+      await state(page, "Live");
       await drawn(page, 25);
       const shifts = await page.evaluate(() => window.watched.shifts);
       const sum = shifts.reduce((all, { value }) => all + value, 0);

@@ -57,7 +57,7 @@ async function keepsTime(page, by) {
     },
     `clock of the server, but ${await age(page)},`,
   );
-  equal(await page.textContent("#state"), "Live");
+  await state(page, "Live");
   const { last, count } = await ink(chart(page, "Memory"));
   check(last > 0.95 && count > 5, "the line ends at", last, "and has", count, "columns");
 }
@@ -246,7 +246,7 @@ export const tests = {
     ])
       page.socket.send(text);
     await drawn(page, 5);
-    equal(await page.textContent("#state"), "Live");
+    await state(page, "Live");
     equal((await ink(chart(page, "Memory"))).holes, []);
     check(
       (await part(page, "tiles", "CPU").textContent()).includes("%"),
@@ -260,7 +260,7 @@ export const tests = {
     page.socket.send(JSON.stringify({ type: "error", code: "limit", message: "too much of it" }));
     await page.getByRole("alert").filter({ hasText: "too much of it" }).waitFor();
     await drawn(page, 2);
-    equal(await page.textContent("#state"), "Live");
+    await state(page, "Live");
   },
 
   "an alert comes and goes with what the server says": async (world) => {

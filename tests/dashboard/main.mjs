@@ -5,7 +5,7 @@ import { World } from "./world.mjs";
 import * as suites from "./suites.mjs";
 
 const LANES = 4;
-const TEST_MS_MAX = 60000;
+const TEST_MS_MAX = 90000;
 
 const pattern = new RegExp(process.argv[2] ?? "", "i");
 const waiting = Object.values(suites)

@@ -99,7 +99,10 @@ async function watch(page, server) {
     );
     new PerformanceObserver((list) => {
       for (const { value, hadRecentInput, startTime, sources } of list.getEntries()) {
-        const moved = sources.map(({ node }) => node?.id || node?.className || node?.nodeName);
+        const moved = sources.map(({ node, previousRect, currentRect }) => {
+          const [from, to] = [previousRect, currentRect].map(({ x, y, height }) => [x, y, height]);
+          return `${node?.id || node?.className || node?.nodeName} ${from} to ${to}`;
+        });
         if (!hadRecentInput) watched.shifts.push({ value, startTime, moved });
       }
     }).observe({ type: "layout-shift", buffered: true });
