@@ -40,6 +40,9 @@ export const tests = {
         () => document.cookie + JSON.stringify({ ...localStorage, ...sessionStorage }),
       );
       check(!kept.includes(TOKEN), "the page can read the token", kept);
+      await page.getByRole("button", { name: "Sign out" }).click();
+      await page.getByLabel(/token/i).first().waitFor();
+      check(await page.getByRole("button", { name: "Sign out" }).isHidden(), "the button stays");
     } finally {
       await rm(folder, { recursive: true });
     }

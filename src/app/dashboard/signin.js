@@ -1,4 +1,5 @@
-// Where the server asks for a token: a form that trades it for a cookie. The token itself is kept nowhere.
+// Where the server asks for a token: a form that trades it for a cookie. The token itself is kept nowhere; that there is
+// a session, whose cookie no script can see, is remembered.
 
 import { element, setText } from "./dom.js";
 
@@ -8,19 +9,40 @@ const WORDS = {
   429: "Too many wrong tokens from here: wait a minute.",
 };
 
+const KEY = "vitald.signed-in";
+
+// A page in another's frame may have no storage.
+function isRemembered() {
+  try {
+    return localStorage.getItem(KEY) !== null;
+  } catch {
+    return false;
+  }
+}
+
+function remember(isSignedIn) {
+  try {
+    if (isSignedIn) localStorage.setItem(KEY, "yes");
+    else localStorage.removeItem(KEY);
+  } catch {
+    // Then the button is there until the page is loaded again.
+  }
+}
+
 export class SignIn {
   // `entered` is called when the server has taken a token, `left` when it has been told to forget.
   constructor(form, button, entered, left) {
     Object.assign(this, { form, button, entered });
     this.input = form.elements.token;
     this.words = form.querySelector("output");
+    button.hidden = !isRemembered();
     form.onsubmit = (event) => {
       event.preventDefault();
       this.enter();
     };
     button.onclick = async () => {
       await fetch("api/v1/session", { method: "DELETE" }).catch(() => {});
-      button.hidden = true;
+      remember(false);
       left();
     };
   }
@@ -52,6 +74,7 @@ export class SignIn {
     this.input.value = "";
     this.form.hidden = true;
     this.button.hidden = false;
+    remember(true);
     this.entered();
   }
 }
