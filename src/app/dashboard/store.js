@@ -7,6 +7,8 @@ import { known } from "./units.js";
 
 const SAMPLES_MAX = 600;
 const WINDOW_MS = 600000;
+// Less than that is how a busy machine or a network is, and no news.
+const STALE_MS_MIN = 2000;
 
 const SCALARS = CHARTS.filter((chart) => !chart.list).flatMap((chart) => chart.series.map((series) => series.path));
 
@@ -44,7 +46,7 @@ export class Store {
   }
 
   get stale() {
-    return this.receivedAt !== null && this.ageMs > 3 * this.intervalMs;
+    return this.receivedAt !== null && this.ageMs > Math.max(3 * this.intervalMs, STALE_MS_MIN);
   }
 
   // Right edge of the charts: the newest sample while they come, the server's present time when they do not.
