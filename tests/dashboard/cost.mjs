@@ -9,8 +9,8 @@ const SCRIPT_PERCENT_MAX = 1;
 // Many more samples than the page keeps.
 const FILL = 3500;
 // The browser still compiles and takes notes in the first of them.
-const ROUNDS = 5;
-const WARM = 2;
+const ROUNDS = 9;
+const WARM = 5;
 // Of two rounds: one figure that is kept of each sample would be more.
 const GROWTH_BYTES_MAX = 50000;
 
