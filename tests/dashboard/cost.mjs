@@ -11,7 +11,7 @@ const FILL = 3500;
 // The browser still compiles and takes notes in the first of them.
 const ROUNDS = 9;
 const WARM = 5;
-// Of two rounds: one figure that is kept of each sample would be more.
+// Of three rounds: one figure that is kept of each sample would be more.
 const GROWTH_BYTES_MAX = 50000;
 
 async function metrics(session) {
