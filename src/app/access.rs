@@ -64,12 +64,13 @@ impl Access {
     /// The same for those who show `token`; for everybody without one.
     #[must_use]
     pub fn with_token(mut self, token: Option<&Token>) -> Access {
-        self.credentials = token.map(|token| Credentials::new(token.secret().reveal()));
+        self.set_token(token);
         self
     }
 
     /// Changes what is to be shown; false if it is the same as before.
-    pub fn set_credentials(&mut self, credentials: Option<Credentials>) -> bool {
+    pub fn set_token(&mut self, token: Option<&Token>) -> bool {
+        let credentials = token.map(|token| Credentials::new(token.secret().reveal()));
         let is_other = self.credentials != credentials;
         self.credentials = credentials;
         is_other

@@ -7,7 +7,7 @@
 
 use super::App;
 use super::access::attempts::{PERIOD, Verdict, WRONG_MAX};
-use super::access::{Credentials, Shown, bearer, clearing, cookie};
+use super::access::{Shown, bearer, clearing, cookie};
 use super::routes::Route;
 use crate::config::{CommandLines, TOKEN_BYTES_SAFE, Token};
 use crate::engine::connection::CloseReason;
@@ -117,8 +117,7 @@ impl App {
     /// Asks for another token from now on, or for none. With another one every WebSocket and event
     /// stream ends, for nobody on them has shown it; without one all stay.
     pub fn set_token(&mut self, context: &mut Context<'_>, token: Option<&Token>) {
-        let credentials = token.map(|token| Credentials::new(token.secret().reveal()));
-        if !self.access.set_credentials(credentials) {
+        if !self.access.set_token(token) {
             return;
         }
         self.has_shown.fill(false);
