@@ -148,7 +148,7 @@ pub fn bearer<'a>(request: &Request<'a>) -> Option<&'a str> {
 
 /// What a request shows as its session, in however many cookies.
 fn sessions<'a>(request: &Request<'a>) -> impl Iterator<Item = &'a str> {
-    let name = cookie_name(request.header("host").unwrap_or_default());
+    let name = cookie_name(request.host());
     let cookies: Vec<&str> = request.values("cookie").collect();
     let pairs = cookies.into_iter().flat_map(|cookies| cookies.split(';'));
     pairs.filter_map(move |pair| {
@@ -171,7 +171,7 @@ pub fn clearing(request: &Request<'_>) -> String {
 }
 
 fn set_cookie(request: &Request<'_>, value: &str, max_age_s: u32) -> String {
-    let name = cookie_name(request.header("host").unwrap_or_default());
+    let name = cookie_name(request.host());
     format!("{name}={value}; Path=/; Max-Age={max_age_s}; HttpOnly; SameSite=Strict")
 }
 

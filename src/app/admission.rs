@@ -100,7 +100,7 @@ impl App {
 
     fn refuse_foreign_session(&self, request: &Request<'_>) -> Option<Response> {
         let origin = request.header("origin")?;
-        let is_own = self.access.is_own_origin(origin, request.header("host").unwrap_or_default());
+        let is_own = self.access.is_own_origin(origin, request.host());
         (!is_own).then(|| Response::text(403, "sessions are for this server's own page"))
     }
 

@@ -67,7 +67,7 @@ impl App {
 
     /// The refusal of one who calls this server by a name that is not its own.
     fn refuse_name(&self, peer: Peer, request: &Request<'_>) -> Option<Response> {
-        let host = request.header("host").unwrap_or_default();
+        let host = request.host();
         // A Unix socket's client has passed the file's permissions, whatever it calls us; HTTP/1.0
         // may come without a Host.
         let is_named = peer != Peer::Unix && (!host.is_empty() || request.has("host"));
@@ -153,8 +153,7 @@ impl App {
     /// The refusal of a page from elsewhere that would connect.
     fn refuse_origin(&self, request: &Request<'_>) -> Option<Response> {
         let origin = request.header("origin")?;
-        let host = request.header("host").unwrap_or_default();
-        let is_allowed = self.access.allows_origin(origin, host);
+        let is_allowed = self.access.allows_origin(origin, request.host());
         (!is_allowed).then(|| {
             Response::text(403, "pages of that origin may not connect; see --allow-origin")
         })

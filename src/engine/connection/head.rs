@@ -155,6 +155,12 @@ impl<'a> Request<'a> {
         self.values(name).next()
     }
 
+    /// The name by which the request calls this server, with a port if it has one; empty without
+    /// one (RFC 9110, section 7.2).
+    pub fn host(&self) -> &'a str {
+        self.header("host").unwrap_or_default()
+    }
+
     /// Whether there is a field called `name`.
     pub fn has(&self, name: &str) -> bool {
         self.count(name) > 0
