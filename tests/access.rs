@@ -11,7 +11,7 @@ use vitald::config::{Listen, Token};
 use vitald::metrics::alerts::Rules;
 use vitald::{Config, Server};
 
-use support::{PATIENCE, Vitald, command, next, socket_path, until};
+use support::{GUARDED, PATIENCE, Vitald, command, next, socket_path, until};
 use tungstenite::Message;
 
 const TOKEN: &str = "correct-horse+battery";
@@ -105,24 +105,10 @@ fn field<'a>(answer: &'a str, name: &str) -> Option<&'a str> {
     head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
 }
 
-const READ: [&str; 11] = [
-    "/events",
-    "/dashboard.json",
-    "/metrics",
-    "/api/v1/snapshot",
-    "/api/v1/history?metric=cpu.usage",
-    "/api/v1/alerts",
-    "/api/v1/server",
-    "/api/v1/connections",
-    "/api/v1/processes",
-    "/api/v1/schema",
-    "/nothing",
-];
-
 #[test]
 fn everything_but_the_page_and_the_health_asks_for_the_token() {
     let guarded = Guarded::start("access-paths", &[]);
-    for target in READ.iter().chain(&["/ws"]) {
+    for target in GUARDED.iter().chain(&["/ws"]) {
         let answer = guarded.vitald.get(target, "");
         assert_eq!(status(&answer), 401, "{target}");
         assert_eq!(field(&answer, "WWW-Authenticate"), Some("Bearer"), "{target}");
@@ -135,7 +121,7 @@ fn everything_but_the_page_and_the_health_asks_for_the_token() {
     let open = Vitald::start();
     let body = |answer: String| answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned());
     assert_eq!(body(guarded.vitald.get("/", "")), body(open.get("/", "")));
-    for target in &READ[1..10] {
+    for target in &GUARDED[1..10] {
         assert_eq!(guarded.status(target, BEARER), 200, "{target}");
     }
     assert_eq!(guarded.status("/nothing", BEARER), 404);
@@ -317,7 +303,7 @@ fn a_token_is_printed_nowhere() {
     vitald.send_get(&mut stream, "GET", &target.replace('+', "%2B"));
     assert_eq!(status(&support::answer(&mut stream, false).0), 200);
     assert_eq!(status(&vitald.get(&target, "")), 401, "a plus is a space in a query");
-    for target in &READ[1..] {
+    for target in &GUARDED[1..] {
         let answer = vitald.get(target, BEARER);
         assert!(!answer.contains(TOKEN), "{answer}");
     }

@@ -121,6 +121,22 @@ impl Drop for Vitald {
     }
 }
 
+/// What a GET asks for and the token guards: the event stream first, and a path that is not there
+/// last.
+pub const GUARDED: [&str; 11] = [
+    "/events",
+    "/dashboard.json",
+    "/metrics",
+    "/api/v1/snapshot",
+    "/api/v1/history?metric=cpu.usage",
+    "/api/v1/alerts",
+    "/api/v1/server",
+    "/api/v1/connections",
+    "/api/v1/processes",
+    "/api/v1/schema",
+    "/nothing",
+];
+
 /// A path for a Unix socket of a test's own.
 pub fn socket_path(name: &str) -> PathBuf {
     let path = std::env::temp_dir().join(format!("vitald-{name}-{}.sock", std::process::id()));
