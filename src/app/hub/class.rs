@@ -144,8 +144,9 @@ impl Class {
 }
 
 impl Batch {
-    /// Keeps a sample, unless it fits no message. A message is ready when `count` are there, or when this one did not fit with
-    /// those before it. One that was ready and has not been sent by then gives way.
+    /// Keeps a sample, unless it fits no message. A message is ready when `count` are there, or when
+    /// this one did not fit with those before it. One that was ready and has not been sent by then
+    /// gives way.
     fn push(&mut self, sample: &[u8], count: u32, bytes_max: usize) {
         self.is_too_long = sample.len() + BATCH_BYTES_AROUND_LEAST > bytes_max;
         if self.is_too_long {
