@@ -118,6 +118,10 @@ function welcome(message) {
   past.refresh();
   processes.poller.check();
   own.poller.check();
+  readAlerts();
+}
+
+function readAlerts() {
   alerts.fetch().then(schedule);
 }
 
@@ -139,10 +143,8 @@ async function resume() {
   if (!connection.isOpen) return connection.retry();
   subscribe("slow", SLOW_MS);
   subscribe("default");
-  processes.poller.check();
-  own.poller.check();
   const last = store.times.at(-1) ?? 0;
-  const since = Math.round(Math.max(last, Date.now() + store.clockOffset - store.windowMs));
+  const since = Math.round(Math.max(last, store.now - store.windowMs));
   const series = await fetchSeries(ask, store, { since });
   if (series) store.fill(series);
   past.refresh();
@@ -168,11 +170,11 @@ function receive(message) {
       return;
     case "alert":
       store.alert(message);
-      alerts.fetch().then(schedule);
+      readAlerts();
       break;
     case "gap":
       // What was not sent can be read.
-      alerts.fetch().then(schedule);
+      readAlerts();
       break;
     case "batch":
       if (Array.isArray(message.samples)) message.samples.forEach((sample) => store.add(sample));

@@ -3,7 +3,7 @@
 // beside the means of `columns`. It is asked for again now and then, while somebody looks. Draws nothing.
 
 import { CHARTS, LISTS } from "./definitions.js";
-import { nearestIndex } from "./store.js";
+import { nearestIndex, total } from "./store.js";
 
 // Milliseconds of a range; the store's own has none.
 export const RANGES = { "10m": 0, "2h": 7200000, "24h": 86400000 };
@@ -99,12 +99,12 @@ export class Past {
     const times = [...new Set(series.flatMap(({ points }) => points.map(([time]) => place(time))))].sort((a, b) => a - b);
     const index = new Map(times.map((time, at) => [time, at]));
     const rows = new Map(series.map(({ metric, points }) => {
-      const row = { means: new Array(times.length).fill(null), lows: [], highs: [] };
-      points.forEach(([time, low, mean, high]) => {
+      const [low, mean, high] = Array.from({ length: 3 }, () => new Array(times.length).fill(null));
+      points.forEach(([time, ...point]) => {
         const at = index.get(place(time));
-        [row.lows[at], row.means[at], row.highs[at]] = [low, mean, high];
+        [low[at], mean[at], high[at]] = point;
       });
-      return [metric, row];
+      return [metric, { low, mean, high }];
     }));
     this.known = { times, rows };
     this.joined = null;
@@ -124,22 +124,20 @@ export class Past {
       if (!steps.has(step)) steps.set(step, []);
       steps.get(step).push(index);
     });
-    const whole = known.times.slice(0, steps.has(last) && this.covers(last) ? -1 : undefined);
+    const isSeenWhole = steps.has(last) && store.times[0] <= last;
+    const whole = known.times.slice(0, isSeenWhole ? -1 : undefined);
     const added = [...steps].filter(([step]) => !(whole.at(-1) >= step));
     this.times = [...whole, ...added.map(([step]) => step)];
     this.columns = new Map();
     this.bands = new Map();
+    const unknown = new Array(known.times.length).fill(null);
     for (const path of new Set([...known.rows.keys(), ...store.columns.keys()])) {
-      const { means = [], lows = [], highs = [] } = known.rows.get(path) ?? {};
+      const row = known.rows.get(path);
       const column = store.columns.get(path) ?? [];
       const seen = added.map(([, indexes]) => tally(indexes.map((index) => column[index])));
-      const filled = means.length ? means : new Array(known.times.length).fill(null);
-      this.columns.set(path, [...filled.slice(0, whole.length), ...seen.map(({ mean }) => mean)]);
-      if (!means.length) continue;
-      this.bands.set(path, {
-        lows: [...Array.from({ length: whole.length }, (_, at) => lows[at]), ...seen.map(({ low }) => low)],
-        highs: [...Array.from({ length: whole.length }, (_, at) => highs[at]), ...seen.map(({ high }) => high)],
-      });
+      const joined = (name) => [...(row?.[name] ?? unknown).slice(0, whole.length), ...seen.map((step) => step[name])];
+      this.columns.set(path, joined("mean"));
+      if (row) this.bands.set(path, { lows: joined("low"), highs: joined("high") });
     }
     this.addTotals(whole.length);
     // An answer that is late or refused is not asked for any sooner.
@@ -147,20 +145,15 @@ export class Past {
     if (end - Math.max(last, this.askedTo) > POINTS_BEHIND * stepMs) this.refresh();
   }
 
-  // Whether the store has seen all of a step, as far as it is over.
-  covers(step) {
-    return this.store.times[0] <= step;
-  }
-
   // Of the means: the least of a sum is not the sum of the least.
   addTotals(length) {
     for (const [list, { fields }] of Object.entries(LISTS)) {
       for (const field of fields) {
-        const parts = this.store.counted(list).map((name) => this.known.rows.get(list + "." + name + "." + field)?.means);
+        const parts = this.store.counted(list).map((name) => this.known.rows.get(list + "." + name + "." + field)?.mean);
         const column = this.columns.get(list + ".*." + field);
         if (!column || !parts.length || parts.includes(undefined)) continue;
         for (let at = 0; at < length; at += 1) {
-          column[at] = parts.reduce((sum, part) => sum === null || part[at] === null ? null : sum + part[at], 0);
+          column[at] = total(parts.map((part) => part[at]));
         }
       }
     }

@@ -45,14 +45,19 @@ export class Store {
     return this.receivedAt === null ? null : Date.now() - this.receivedAt;
   }
 
+  // The server's present time.
+  get now() {
+    return Date.now() + this.clockOffset;
+  }
+
   get stale() {
     return this.receivedAt !== null && this.ageMs > Math.max(3 * this.intervalMs, STALE_MS_MIN);
   }
 
   // Right edge of the charts: the newest sample while they come, the server's present time when they do not.
   get endTime() {
-    const newest = this.times.at(-1) ?? Date.now() + this.clockOffset;
-    return this.stale ? Math.max(newest, Date.now() + this.clockOffset) : newest;
+    const newest = this.times.at(-1) ?? this.now;
+    return this.stale ? Math.max(newest, this.now) : newest;
   }
 
   hello(message) {
@@ -234,7 +239,7 @@ export function nearestIndex(times, time, gapMs) {
 }
 
 // One unknown part makes the sum unknown: a dip that did not happen is worse than a hole.
-function total(values) {
+export function total(values) {
   if (!values.length || !values.every(known)) return null;
   return values.reduce((all, value) => all + value, 0);
 }
