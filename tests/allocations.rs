@@ -63,8 +63,9 @@ fn run(server: &mut Server, clients: &mut [Socket], ticks: u64) {
     }
 }
 
-#[test]
-fn a_steady_tick_with_subscribers_allocates_nothing() {
+/// Allocations in 30 ticks; `None` if they were not steady, because the machine was so busy that
+/// frames of two ticks were held at a time, and there came to be more of them.
+fn allocations_of_ticks() -> Option<u64> {
     let name = format!("vitald-allocations-{}.sock", std::process::id());
     let path = std::env::temp_dir().join(name);
     let config = Config {
@@ -86,12 +87,22 @@ fn a_steady_tick_with_subscribers_allocates_nothing() {
         client.write_all(first).expect("there is room");
         client.set_nonblocking(true).expect("a mode can be set");
     }
-    run(&mut server, &mut clients, 10);
+    run(&mut server, &mut clients, 5);
+    let frames = server.pools().frames.high;
+    run(&mut server, &mut clients, 5);
     let before = heap::allocations();
     assert!(before > 0, "the counter is in use");
     // Less than the 10 s after which the first of these lookups comes.
     run(&mut server, &mut clients, 30);
-    assert_eq!(heap::allocations() - before, 0, "in 30 ticks with {SUBSCRIBERS} subscribers");
+    let allocations = heap::allocations() - before;
+    (server.pools().frames.high == frames).then_some(allocations)
+}
+
+#[test]
+fn a_steady_tick_with_subscribers_allocates_nothing() {
+    let allocations = (0..10).find_map(|_| allocations_of_ticks());
+    let allocations = allocations.expect("of ten times one is steady");
+    assert_eq!(allocations, 0, "in 30 ticks with {SUBSCRIBERS} subscribers");
 }
 
 #[test]

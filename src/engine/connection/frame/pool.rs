@@ -96,8 +96,13 @@ impl FramePool {
         let index = self.free_index().ok_or(NoFrame::Full)?;
         let frame = &mut self.frames[index];
         let buffer = Arc::get_mut(&mut frame.0).expect("the pool alone holds a free frame");
+        let room = buffer.bytes.capacity();
         buffer.encode(kind, write);
         buffer.due = due;
+        if buffer.bytes.capacity() > room && self.bounds.kept_max > 0 {
+            // What is copied whole has just the room it needs, and the next may have a digit more.
+            buffer.bytes.reserve_exact(buffer.bytes.len() / 4);
+        }
         // Writing grows a buffer by doubling, past what a frame may have.
         let bytes_max = self.bounds.frame_bytes_max;
         if buffer.bytes.capacity() > HEADROOM + bytes_max {
