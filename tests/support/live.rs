@@ -149,8 +149,11 @@ impl<'a> Clients<'a> {
         socket
     }
 
+    /// One that has room for a hello and some samples, so that the server need not wait for it,
+    /// however late it comes to read.
     pub fn connect(&mut self) -> TcpStream {
         let socket = self.socket();
+        socket.set_recv_buffer_size(1 << 20).expect("the kernel rounds down");
         self.finish(socket)
     }
 
