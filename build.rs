@@ -13,12 +13,10 @@
 //! level; no text literal spans lines (so that indentation and whole-line comments can go).
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use data_encoding::{BASE64, HEXLOWER};
-use flate2::{Compression, GzBuilder};
 use sha2::{Digest, Sha256};
 
 const DIRECTORY: &str = "src/app/dashboard";
@@ -196,14 +194,12 @@ fn compact_lines(text: &str, drop: impl Fn(&str) -> bool) -> String {
     lines.flat_map(|line| [line, "\n"]).collect()
 }
 
-/// The header carries neither time nor name nor system, so that equal pages give equal bytes.
+/// The header carries neither time nor name, so that equal pages give equal bytes.
 fn compress(bytes: &[u8]) -> Result<Vec<u8>> {
-    let mut encoder =
-        GzBuilder::new().mtime(0).operating_system(255).write(Vec::new(), Compression::best());
-    encoder
-        .write_all(bytes)
-        .and_then(|()| encoder.finish())
-        .map_err(|error| format!("dashboard.html.gz: {error}"))
+    let mut compressed = Vec::new();
+    zopfli::compress(zopfli::Options::default(), zopfli::Format::Gzip, bytes, &mut compressed)
+        .map_err(|error| format!("dashboard.html.gz: {error}"))?;
+    Ok(compressed)
 }
 
 /// A script that is not in SCRIPTS would be silently left out of the page.
