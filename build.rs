@@ -21,7 +21,7 @@ use sha2::{Digest, Sha256};
 
 const DIRECTORY: &str = "src/app/dashboard";
 const SCHEMA: &str = "src/app/schema/messages.json";
-const SCRIPTS: [&str; 16] = [
+const SCRIPTS: [&str; 18] = [
     "units.js",
     "dom.js",
     "definitions.js",
@@ -30,8 +30,10 @@ const SCRIPTS: [&str; 16] = [
     "options.js",
     "signin.js",
     "connection.js",
+    "feed.js",
     "chart.js",
     "tiles.js",
+    "hosts.js",
     "table.js",
     "poller.js",
     "processes.js",

@@ -10,6 +10,35 @@ import { state } from "./world.mjs";
 const TOKEN = "correct-horse-battery-staple-7";
 
 export const tests = {
+  "beside the form nothing is tried, until another page of the browser has signed in": async (
+    world,
+  ) => {
+    const folder = await mkdtemp(join(tmpdir(), "vitald-token-"));
+    try {
+      await writeFile(join(folder, "token"), TOKEN + "\n", { mode: 0o600 });
+      const server = await world.server({ more: ["--token-file", join(folder, "token")] });
+      const page = await world.page(server, { clock: true });
+      world.allow(page, /401|WebSocket connection to .* failed/);
+      await page.getByLabel(/token/i).first().waitFor();
+      await state(page, "Sign in");
+      const sockets = [];
+      page.on("websocket", (socket) => sockets.push(socket.url()));
+      await page.clock.fastForward(3600000);
+      await page.clock.runFor(2000);
+      equal(sockets, []);
+      const status = await page.evaluate(async (token) => {
+        const headers = { Authorization: "Bearer " + token };
+        return (await fetch("api/v1/session", { method: "POST", headers })).status;
+      }, TOKEN);
+      equal(status, 204);
+      await page.evaluate(() => window.dispatchEvent(new Event("online")));
+      await state(page, "Live");
+      check(await page.getByLabel(/token/i).first().isHidden(), "the form stays");
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  },
+
   "a server with a token lets a viewer in who has it, and no other": async (world) => {
     const folder = await mkdtemp(join(tmpdir(), "vitald-token-"));
     try {

@@ -69,7 +69,7 @@ const overlapping = (page) =>
     return found;
   });
 
-async function fits(page, width) {
+export async function fits(page, width) {
   await page.setViewportSize({ width, height: 900 });
   await frames(page, 3);
   equal([width, ...(await sticking(page))], [width]);

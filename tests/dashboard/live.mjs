@@ -263,6 +263,32 @@ export const tests = {
     await state(page, "Live");
   },
 
+  "where messages about alerts were dropped the page says so and reads them anew": async (
+    world,
+  ) => {
+    const server = await world.server();
+    const page = await world.livePage(server, { change: (message) => message });
+    const alert = {
+      type: "alert",
+      rule: "full",
+      metric: "memory.usage",
+      state: "firing",
+      value: 91.5,
+      threshold: 90,
+      since: Date.now(),
+      severity: "critical",
+    };
+    page.socket.send(JSON.stringify(alert));
+    const health = page.locator("#health");
+    await health.filter({ hasText: /memory usage above 90/i }).waitFor();
+    page.socket.send(JSON.stringify({ type: "gap", missed: 3 }));
+    await page
+      .getByRole("alert")
+      .filter({ hasText: /3 messages about alerts/ })
+      .waitFor();
+    await health.filter({ hasText: /all well/i }).waitFor();
+  },
+
   "an alert comes and goes with what the server says": async (world) => {
     const server = await world.server();
     const page = await world.livePage(server, { change: (message) => message });

@@ -18,7 +18,7 @@ export const tests = {
     await drawn(page, 10);
     equal(
       asked.filter((path) => path !== "/" && !path.startsWith("/api/v1/")),
-      [],
+      ["/dashboard.json"],
     );
     equal(sockets, [server.url.replace("http", "ws") + "ws"]);
   },

@@ -3,6 +3,7 @@
 export { tests as cost } from "./cost.mjs";
 export { tests as ranges } from "./ranges.mjs";
 export { tests as live } from "./live.mjs";
+export { tests as hosts } from "./hosts.mjs";
 export { tests as layout } from "./layout.mjs";
 export { tests as panels } from "./panels.mjs";
 export { tests as figures } from "./figures.mjs";

@@ -28,8 +28,12 @@ export class World {
   }
 
   // A page of the server's. `change(message)` is what becomes of each message on its way there,
-  // `asked(message)` of each on its way back; null is not passed on.
-  async page(server, { path = "", width = 1280, height = 900, change, asked, ...setting } = {}) {
+  // `asked(message)` of each on its way back; null is not passed on. `others` are servers that the
+  // page may ask as well; with `clock` the test can set the page's clock forward.
+  async page(
+    server,
+    { path = "", width = 1280, height = 900, change, asked, others = [], clock = false, ...setting } = {},
+  ) {
     const context = await this.browser.newContext({
       viewport: { width, height },
       locale: "en-GB",
@@ -40,7 +44,8 @@ export class World {
     const page = await context.newPage();
     page.setDefaultTimeout(PATIENCE_MS);
     this.pages.push(page);
-    await watch(page, server);
+    if (clock) await page.clock.install();
+    await watch(page, [server, ...others]);
     if (change || asked) await pass(page, change ?? same, asked ?? same);
     await page.goto(new URL(path, server.url).href);
     return page;
@@ -70,25 +75,26 @@ export class World {
 
 const same = (message) => message;
 
-async function watch(page, server) {
+async function watch(page, servers) {
   page.faults = [];
   page.allowed = [];
   page.heard = [];
-  const { host, origin } = new URL(server.url);
+  const hosts = servers.map(({ url }) => new URL(url).host);
   page.on("console", (message) => {
     if (["error", "warning"].includes(message.type()))
       page.faults.push(`console: ${message.text()}`);
   });
   page.on("pageerror", (error) => page.faults.push(`page: ${error}`));
   page.on("websocket", (socket) => {
-    if (new URL(socket.url()).host !== host) page.faults.push(`WebSocket to ${socket.url()}`);
+    const { host } = new URL(socket.url());
+    if (!hosts.includes(host)) page.faults.push(`WebSocket to ${socket.url()}`);
     // Of one that is passed through here, the page is sent something else.
-    if (!page.isPassed)
+    if (!page.isPassed && host === hosts[0])
       socket.on("framereceived", ({ payload }) => page.heard.push(JSON.parse(payload)));
   });
   await page.context().route("**/*", (route) => {
     const url = route.request().url();
-    if (new URL(url).origin === origin) return route.continue();
+    if (hosts.includes(new URL(url).host)) return route.continue();
     page.faults.push(`request to ${url}`);
     return route.abort();
   });

@@ -30,7 +30,7 @@ export class Alerts {
     this.poller = new Poller(this.node, () => isConnected() && this.fetch(), RULES_MS, () => null, () => {});
   }
 
-  // After hello and after each alert.
+  // After hello and after each alert. Gives the rules.
   async fetch() {
     try {
       const response = await fetch("api/v1/alerts");
@@ -43,6 +43,7 @@ export class Alerts {
         element("span", "value", written(rule.metric, rule.value)),
         element("span", "state-" + rule.state, rule.state))));
       this.drawn = null;
+      return rules;
     } catch {
       // The connection's own state tells of it; what was known stays.
     }

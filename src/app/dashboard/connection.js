@@ -20,6 +20,7 @@ export class Connection {
     this.failures = 0;
     this.retryAt = 0;
     this.retryTimer = 0;
+    this.isHeld = false;
     // What was asked for and is not answered yet, by id.
     this.asked = new Map();
     this.lastId = 0;
@@ -42,7 +43,19 @@ export class Connection {
 
   // At once, instead of when the wait is over.
   retry() {
-    if (this.state === "waiting") this.open();
+    if (this.state === "waiting" && !this.isHeld) this.open();
+  }
+
+  // No connection, and none is tried, until `release`.
+  hold() {
+    this.isHeld = true;
+    clearTimeout(this.retryTimer);
+    if (this.state !== "waiting") this.lost();
+  }
+
+  release() {
+    this.isHeld = false;
+    this.retry();
   }
 
   send(message) {
@@ -108,7 +121,7 @@ export class Connection {
     const wait = longest * (0.5 + Math.random() / 2);
     this.failures += 1;
     this.retryAt = Date.now() + wait;
-    this.retryTimer = setTimeout(() => this.open(), wait);
+    if (!this.isHeld) this.retryTimer = setTimeout(() => this.open(), wait);
     this.enter("waiting");
   }
 

@@ -65,17 +65,17 @@ const leastRate = (most) => Math.max(most, KINDS.rate.least);
 // Below, the last minutes: of `line`, or of both of the pair, up to `top` (100 without it). A line has the `path` of
 // the store's column, or is `seen` in each sample, with the highest of the metrics in `past` before that. `meter` is a
 // bar in percent in place of it. An alert on a metric that `alerts` knows marks the tile. Where `isShown` says no, the
-// host has no such thing.
+// host has no such thing. One that is `inRow` is shown of each host where there are several.
 export const TILES = [
   {
-    label: "CPU", fast: ["cpu.usage", "cpu.cores"], slow: ["cpu.frequency_mhz", "cgroup.cpu_quota_cores"],
+    inRow: true, label: "CPU", fast: ["cpu.usage", "cpu.cores"], slow: ["cpu.frequency_mhz", "cgroup.cpu_quota_cores"],
     figure: (sample) => percent(sample.cpu?.usage),
     detail: (sample, store) => joined(cores(coreCount(sample, store)),
       known(sample.cpu?.frequency_mhz) ? decimal(sample.cpu.frequency_mhz / 1000, 1) + " GHz" : null, quota(sample)),
     line: column("cpu.usage"), alerts: /^(cpu|cgroup\.cpu)/,
   },
   {
-    label: "Memory", fast: ["memory.usage", "memory.used"],
+    inRow: true, label: "Memory", fast: ["memory.usage", "memory.used"],
     slow: ["memory.total", "cgroup.memory_used", "cgroup.memory_limit"],
     figure: (sample) => percent(sample.memory?.usage),
     detail: (sample) => joined(share(sample.memory?.used, sample.memory?.total), memoryLimit(sample)),
@@ -89,7 +89,7 @@ export const TILES = [
     line: { ...column("memory.swap_usage"), color: 2 }, alerts: /^memory\.swap/,
   },
   {
-    label: "Load", note: () => "1 min", fast: ["load.one", "load.five", "load.fifteen"],
+    inRow: true, label: "Load", note: () => "1 min", fast: ["load.one", "load.five", "load.fifteen"],
     figure: (sample) => load(sample.load?.one),
     detail: (sample) => "5m " + load(sample.load?.five) + " · 15m " + load(sample.load?.fifteen),
     line: { seen: (sample) => sample.load?.one, past: () => ["load.one"] }, alerts: /^load\./,
@@ -107,7 +107,7 @@ export const TILES = [
     alerts: /^pressure\./,
   },
   {
-    label: "Disk I/O", note: (sample, store) => store.counted("disks").join(", "),
+    inRow: true, label: "Disk I/O", note: (sample, store) => store.counted("disks").join(", "),
     pair: [
       flow("read", 1, "disks.*.read_bytes_per_s"),
       flow("write", 2, "disks.*.write_bytes_per_s"),
@@ -115,7 +115,7 @@ export const TILES = [
     top: leastRate, alerts: /^disks\./,
   },
   {
-    label: "Network", note: (sample, store) => store.counted("networks").join(", "),
+    inRow: true, label: "Network", note: (sample, store) => store.counted("networks").join(", "),
     pair: [
       flow("in", 1, "networks.*.rx_bytes_per_s"),
       flow("out", 2, "networks.*.tx_bytes_per_s"),
@@ -123,7 +123,7 @@ export const TILES = [
     top: leastRate, alerts: /^(networks|sockets)\./,
   },
   {
-    label: "Filesystem", note: (sample) => root(sample)?.mount ?? "/",
+    inRow: true, label: "Filesystem", note: (sample) => root(sample)?.mount ?? "/",
     slow: ["filesystems.*.usage", "filesystems.*.used", "filesystems.*.total"],
     figure: (sample) => percent(root(sample)?.usage),
     detail: (sample) => share(root(sample)?.used, root(sample)?.total),
@@ -136,7 +136,7 @@ export const TILES = [
       + count(sample.system?.processes) + " processes", alerts: /^system\./,
   },
   {
-    label: "Temperature", note: (sample) => sensor(hottest(sample)),
+    inRow: true, label: "Temperature", note: (sample) => sensor(hottest(sample)),
     slow: ["temperatures.*.celsius", "temperatures.*.label", "temperatures.*.critical"],
     isShown: (sample) => hottest(sample) !== null,
     figure: (sample) => celsius(hottest(sample)?.celsius),
@@ -244,15 +244,19 @@ export const TABLES = [
   },
 ];
 
-export const SLOW_MS = 10000;
+const SLOW_MS = 10000;
+const ROW_MS = 2000;
+const ROW_TILES = TILES.filter(({ inRow }) => inRow);
 
-const declared = (pace) => [...TILES, ...TABLES].flatMap((one) => one[pace] ?? []);
+// What the page asks for, by the names of subscriptions, and what a row of another host does.
+export const TOPICS = topics([...TILES, ...TABLES], CHARTS.flatMap(({ series }) => series), {});
+export const ROW_TOPICS = topics(ROW_TILES, ROW_TILES.flatMap(({ line, pair }) => pair ?? line ?? []), { interval_ms: ROW_MS });
 
-// What the page asks for, under the names of subscriptions.
-export const PATHS = {
-  default: [...declared("fast"), ...CHARTS.flatMap((chart) => chart.series.map((series) => series.path))],
-  slow: declared("slow"),
-};
+function topics(parts, lines, pace) {
+  const declared = (name) => parts.flatMap((one) => one[name] ?? []);
+  const paths = [...declared("fast"), ...lines.map(({ path }) => path).filter(Boolean)];
+  return { default: { topics: paths, ...pace }, slow: { topics: declared("slow"), interval_ms: SLOW_MS } };
+}
 
 // How the figures of a metric are written, by the end of its name.
 const WRITTEN = [

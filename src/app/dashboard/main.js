@@ -1,11 +1,11 @@
-// Joins the parts: messages go from the connection into the store, the store is drawn at most once a frame and never
-// while the page is hidden, and the top right says how far all of it can be trusted. A page that stays hidden asks for
-// no samples, only alerts come; when it is seen again, history fills the hole.
+// Joins the parts: what the feed's store has is drawn at most once a frame and never while the page is hidden, and the
+// top right says how far all of it can be trusted. A page that stays hidden asks for no samples, only alerts come; when
+// it is seen again, history fills the hole.
 
-import { Connection } from "./connection.js";
-import { CHARTS, hostFacts, PATHS, SLOW_MS, TABLES, TILES } from "./definitions.js";
-import { Store } from "./store.js";
-import { Past, RANGES, fetchSeries } from "./past.js";
+import { CHARTS, hostFacts, TABLES, TILES, TOPICS } from "./definitions.js";
+import { Feed } from "./feed.js";
+import { Hosts } from "./hosts.js";
+import { Past, RANGES } from "./past.js";
 import { chosen, keepRange, range, theme } from "./options.js";
 import { SignIn } from "./signin.js";
 import { Chart } from "./chart.js";
@@ -21,10 +21,15 @@ const PROTOCOL = 1;
 const COLORS = ["text", "muted", "grid", "card", "s1", "s2", "s3", "s4"];
 // A page that is hidden for less goes on: who looks something up in another tab comes back to it as it is.
 const HIDDEN_MS = 10000;
+const ARRIVING_MS = 3000;
 
 const find = (id) => document.getElementById(id);
-const store = new Store();
-const ask = (message, then) => connection.ask(message, then);
+const feed = new Feed(location.href, TOPICS, receive, () => {
+  // Why a WebSocket was refused is told to no script.
+  if (connection.state === "waiting" && !connection.isHeld) checkSignIn();
+  schedule();
+});
+const { ask, connection, store } = feed;
 const past = new Past(store, ask, schedule);
 const tiles = TILES.map((definition) => new Tile(definition, ask));
 const charts = CHARTS.map((definition) => new Chart(definition, store, setCursor));
@@ -34,12 +39,11 @@ const own = new Server(ask);
 const alerts = new Alerts(() => connection.state === "open");
 const health = new Health(find("health"));
 const panels = [new Cores(), filesystems, ...tables];
+const hosts = new Hosts(feed);
 let cursor = null;
 let frameAsked = false;
 let version = null;
-let slowGranted = false;
 let hiddenTimer = 0;
-let isPaused = false;
 
 function schedule() {
   if (frameAsked || document.hidden) return;
@@ -57,6 +61,7 @@ function draw() {
   for (const panel of panels) panel.update(sample);
   alerts.update(store);
   own.update(store);
+  hosts.update();
   drawState();
   drawCharts();
 }
@@ -72,18 +77,16 @@ function drawCharts() {
 }
 
 function drawState() {
-  const waiting = connection.state === "waiting";
-  const { stale, ageMs, sample } = store;
-  let state = connection.state;
-  let text = store.receivedAt === null ? "Connecting" : "Reconnecting";
-  if (state === "open" && ageMs !== null) [state, text] = stale ? ["stale", "Stale"] : ["live", "Live"];
-  if (waiting) text = signIn.isAsking ? "Sign in" : "Reconnecting";
+  const { ageMs, sample } = store;
+  const { state } = feed;
+  const waiting = state === "waiting";
+  const text = signIn.isAsking ? "Sign in" : feed.stateText;
   setText(find("state"), text);
   // Apart from the words, which a screen reader announces when they change: a countdown would never stop.
-  setText(find("countdown"), waiting ? " in " + Math.max(1, Math.ceil((connection.retryAt - Date.now()) / 1000)) + " s" : "");
+  setText(find("countdown"), waiting && !connection.isHeld ? " in " + Math.max(1, Math.ceil((connection.retryAt - Date.now()) / 1000)) + " s" : "");
   find("link").dataset.state = state;
-  find("retry").hidden = !waiting;
-  const trusted = state === "live" && !stale;
+  find("retry").hidden = !waiting || connection.isHeld;
+  const trusted = state === "live";
   health.update(store, trusted);
   setText(find("age"), ageMs === null ? "no sample yet"
     : trusted ? clockSeconds.format(sample.t) : "last sample " + duration(ageMs / 1000) + " ago");
@@ -101,7 +104,6 @@ function notify(text) {
 }
 
 function welcome(message) {
-  store.hello(message);
   const { host, server } = store;
   setText(find("host"), host.name ?? location.host);
   setText(find("facts"), hostFacts(host));
@@ -112,42 +114,24 @@ function welcome(message) {
     notify("The server is now another version than this page was made for. Reload the page.");
   }
   version = server.version;
-  slowGranted = false;
-  if (isPaused) pause();
-  else subscribe("slow", SLOW_MS);
   past.refresh();
   processes.poller.check();
   own.poller.check();
   readAlerts();
+  if (shown === null || shown.has("hosts")) hosts.load();
 }
 
-function readAlerts() {
-  alerts.fetch().then(schedule);
+async function readAlerts() {
+  const rows = await alerts.fetch();
+  schedule();
+  return rows;
 }
 
-// First the slow paths beside all that the server sends by itself, then in place of that the fast ones. So one that
-// refuses either is no loss: the newest of everything still comes. One sample of everything is waited for in between:
-// the first one of a server, which greets, has no rates, and the slow ones would be blank for SLOW_MS.
-function subscribe(sub, interval_ms) {
-  connection.send({ type: "subscribe", sub, topics: PATHS[sub], interval_ms, id: sub });
-}
-
-// Alerts come without a subscription.
-function pause() {
-  isPaused = true;
-  for (const sub of Object.keys(PATHS)) connection.send({ type: "unsubscribe", sub });
-}
-
-async function resume() {
-  isPaused = false;
-  if (!connection.isOpen) return connection.retry();
-  subscribe("slow", SLOW_MS);
-  subscribe("default");
-  const last = store.times.at(-1) ?? 0;
-  const since = Math.round(Math.max(last, store.now - store.windowMs));
-  const series = await fetchSeries(ask, store, { since });
-  if (series) store.fill(series);
-  past.refresh();
+// Of what was dropped on its way nothing is lost: it can be read.
+async function mend({ missed }) {
+  notify(missed + (missed === 1 ? " message" : " messages") + " about alerts did not get through. The list was read anew.");
+  const rows = await readAlerts();
+  if (rows) store.settle(rows);
   schedule();
 }
 
@@ -156,41 +140,48 @@ function receive(message) {
     case "hello":
       welcome(message);
       break;
-    case "metrics":
-      if (message.sub !== undefined) {
-        store.merge(message);
-        break;
-      }
-      store.add(message);
-      if (slowGranted) subscribe("default");
-      slowGranted = false;
-      break;
-    case "subscribed":
-      if (message.id === "slow") slowGranted = true;
-      return;
     case "alert":
-      store.alert(message);
       readAlerts();
       break;
     case "gap":
-      // What was not sent can be read.
-      readAlerts();
-      break;
-    case "batch":
-      if (Array.isArray(message.samples)) message.samples.forEach((sample) => store.add(sample));
+      mend(message);
       break;
     case "error":
       if (message.id === undefined) notify("The server reports: " + (message.message ?? message.code ?? "an error"));
       break;
-    default:
-      return;
   }
+  schedule();
+}
+
+// Where a token is asked for, nothing is tried until there is one: from this page or, with the same cookie, another.
+async function checkSignIn() {
+  await signIn.check();
+  if (signIn.isAsking) connection.hold();
+  else if (connection.isHeld) connection.release();
+  schedule();
+}
+
+// At once, for something has changed.
+function retry() {
+  if (connection.isHeld) checkSignIn();
+  else connection.retry();
+}
+
+function pause() {
+  feed.pause();
+  hosts.pause();
+}
+
+async function resume() {
+  await feed.resume();
+  past.refresh();
   schedule();
 }
 
 // The parts by the names that the address has for them.
 const parts = new Map([
   ["tiles", [find("tiles"), ...tiles]],
+  ["hosts", [find("hosts"), hosts]],
   ...charts.map((chart) => [chart.definition.id, [find("charts"), chart]]),
   ...[processes, alerts, own, ...panels].map((panel) => [panel.node.id, [find("panels"), panel]]),
 ]);
@@ -198,8 +189,18 @@ const shown = chosen([...parts.keys()]);
 for (const [name, [section, ...nodes]] of parts) {
   if (shown === null || shown.has(name)) section.append(...nodes.map(({ node }) => node));
 }
-document.documentElement.classList.toggle("kiosk", shown !== null);
-if (theme) document.documentElement.dataset.theme = theme;
+const page = document.documentElement;
+page.classList.toggle("kiosk", shown !== null);
+if (theme) page.dataset.theme = theme;
+
+const arrive = () => page.classList.remove("arriving");
+
+// What stands below the hosts is not seen moving down when they come.
+if (shown === null || shown.has("hosts")) {
+  page.classList.add("arriving");
+  hosts.load().then(arrive);
+  setTimeout(arrive, ARRIVING_MS);
+}
 
 for (const choice of find("range").elements) {
   choice.checked = choice.value === range;
@@ -212,15 +213,7 @@ for (const choice of find("range").elements) {
 find("retry").onclick = () => connection.retry();
 find("notice-close").onclick = () => { find("notice").hidden = true; };
 
-const url = new URL("ws", location.href);
-url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
-url.hash = "";
-const connection = new Connection(url, receive, () => {
-  // Why a WebSocket was refused is told to no script.
-  if (connection.state === "waiting") signIn.check().then(schedule);
-  schedule();
-});
-const signIn = new SignIn(find("sign-in"), find("sign-out"), () => connection.retry(), () => location.reload());
+const signIn = new SignIn(find("sign-in"), find("sign-out"), () => connection.release(), () => location.reload());
 past.show(RANGES[range]);
 
 document.onvisibilitychange = () => {
@@ -229,15 +222,17 @@ document.onvisibilitychange = () => {
     hiddenTimer = setTimeout(pause, HIDDEN_MS);
     return;
   }
-  if (isPaused) resume();
-  connection.retry();
+  hosts.resume();
+  if (feed.isPaused) resume();
+  retry();
   schedule();
 };
-window.addEventListener("online", () => connection.retry());
+window.addEventListener("online", retry);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", schedule);
 new ResizeObserver(schedule).observe(find("charts"));
 setInterval(() => {
   connection.check();
+  hosts.check();
   // While samples come, each one draws; the clock draws only what changes without them.
   if (connection.state !== "open" || store.stale) schedule();
 }, 500);

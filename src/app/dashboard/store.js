@@ -60,10 +60,15 @@ export class Store {
     return this.stale ? Math.max(newest, this.now) : newest;
   }
 
+  // The time from one sample to the next that was granted.
+  pace(intervalMs) {
+    if (known(intervalMs) && intervalMs > 0) this.intervalMs = intervalMs;
+  }
+
   hello(message) {
     this.host = message.host ?? {};
     this.server = message.server ?? {};
-    if (known(message.interval_ms) && message.interval_ms > 0) this.intervalMs = message.interval_ms;
+    this.pace(message.interval_ms);
     this.alerts.clear();
     if (Array.isArray(message.alerts)) message.alerts.forEach((one) => this.alert(one));
     const snapshot = message.snapshot;
@@ -104,6 +109,15 @@ export class Store {
     const name = one?.rule + "\n" + one?.metric;
     if (one?.state === "firing") this.alerts.set(name, one);
     else this.alerts.delete(name);
+  }
+
+  // What fires by the word of all rules, where some of what was told of them was lost.
+  settle(rules) {
+    const fires = new Map(rules.filter(({ state }) => state === "firing").map((one) => [one.name + "\n" + one.metric, one]));
+    for (const name of this.alerts.keys()) if (!fires.has(name)) this.alerts.delete(name);
+    for (const [name, { name: rule, above, below, ...one }] of fires) {
+      if (!this.alerts.has(name)) this.alerts.set(name, { ...one, rule, threshold: above ?? below });
+    }
   }
 
   latest(path) {
