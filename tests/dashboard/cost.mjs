@@ -30,7 +30,7 @@ async function flood(page, count) {
   }
 }
 
-async function heap(page, session) {
+export async function heap(page, session) {
   await frames(page);
   for (let times = 0; times < 3; times += 1) await session.send("HeapProfiler.collectGarbage");
   const { usedSize } = await session.send("Runtime.getHeapUsage");
