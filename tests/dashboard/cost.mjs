@@ -66,6 +66,34 @@ export const tests = {
     check(share("ScriptDuration") > 0, "nothing was measured");
   },
 
+  "a drawing asks neither for the layout of the page nor for its style": async (world) => {
+    const server = await world.server();
+    const page = await world.livePage(server, { height: 2400 });
+    await drawn(page, 5);
+    await page.evaluate(() => {
+      const asked = (window.asked = []);
+      const tell = (owner, name) => {
+        const found = Object.getOwnPropertyDescriptor(owner, name);
+        const part = found.get ? "get" : "value";
+        const original = found[part];
+        found[part] = function (...given) {
+          asked.push(name);
+          return original.apply(this, given);
+        };
+        Object.defineProperty(owner, name, found);
+      };
+      tell(window, "getComputedStyle");
+      tell(Element.prototype, "getBoundingClientRect");
+      for (const size of ["Width", "Height"]) {
+        tell(Element.prototype, "client" + size);
+        tell(Element.prototype, "scroll" + size);
+        tell(HTMLElement.prototype, "offset" + size);
+      }
+    });
+    await drawn(page, 10);
+    equal(await page.evaluate(() => window.asked), []);
+  },
+
   "memory stays as it is once the charts are full": async (world) => {
     const server = await world.server();
     let isReal = true;

@@ -197,6 +197,31 @@ export const tests = {
     check(await hasColour(chart(page, "CPU"), "--s1"), "no line has the colour for dark");
   },
 
+  "a chart is drawn in the size that it has, and in the colours of a theme that is chosen late": async (
+    world,
+  ) => {
+    const server = await world.server();
+    const page = await world.livePage(server, { colorScheme: "light", deviceScaleFactor: 2 });
+    const canvas = chart(page, "CPU");
+    for (const width of [1280, 360, 2560]) {
+      await page.setViewportSize({ width, height: 900 });
+      await frames(page, 3);
+      const [size, wanted] = await canvas.evaluate((node) => {
+        const { width: across, height: down } = node.getBoundingClientRect();
+        return [
+          [node.width, node.height],
+          [Math.round(2 * across), Math.round(2 * down)],
+        ];
+      });
+      equal([width, ...size], [width, ...wanted]);
+    }
+    await page.evaluate(() => {
+      document.documentElement.dataset.theme = "dark";
+    });
+    await frames(page, 3);
+    check(await hasColour(canvas, "--s1"), "no line has the colour for dark");
+  },
+
   "nothing moves after the first drawing": async (world) => {
     for (const width of [1280, 360]) {
       const server = await world.server();

@@ -22,7 +22,8 @@ export class Chart {
     this.setCursor = setCursor;
     this.device = "*";
     this.names = "";
-    this.window = { start: 0, end: 1 };
+    this.frame = { start: 0, end: 1 };
+    this.size = { width: 0, height: 0 };
     this.canvas = element("canvas");
     this.context = this.canvas.getContext("2d");
     this.values = definition.series.map(() => element("dd", definition.kind === "rate" ? "wide" : "", NONE));
@@ -34,6 +35,11 @@ export class Chart {
     this.node = element("section", "card chart", head, this.canvas);
     this.node.setAttribute("aria-label", definition.title);
     this.listen();
+    // Asked for in a drawing, the size would cost a layout of the page each time.
+    new ResizeObserver(([{ contentRect }]) => {
+      this.size = contentRect;
+      if (this.frame.source) this.draw(this.frame);
+    }).observe(this.canvas);
   }
 
   createPicker() {
@@ -89,11 +95,10 @@ export class Chart {
     const { columns: all, bands } = frame.source;
     const columns = this.definition.series.map((series) => all.get(this.path(series)) ?? []);
     const band = this.definition.series.map((series) => bands?.get(this.path(series)));
-    this.window = frame;
+    this.frame = frame;
     this.read(frame.cursor, columns);
-    const ratio = Math.min(3, window.devicePixelRatio || 1);
-    const width = this.canvas.clientWidth;
-    const height = this.canvas.clientHeight;
+    const ratio = Math.min(3, devicePixelRatio || 1);
+    const { width, height } = this.size;
     if (width <= LEFT + RIGHT || height <= TOP + BOTTOM) return;
     if (this.canvas.width !== Math.round(width * ratio) || this.canvas.height !== Math.round(height * ratio)) {
       this.canvas.width = Math.round(width * ratio);
@@ -141,7 +146,7 @@ export class Chart {
 
   // Sets `index` to the sample under the cursor, null without one, -1 in a hole; writes the legend.
   read(cursor, columns) {
-    const { start, end } = this.window;
+    const { start, end } = this.frame;
     const time = cursor?.time ?? (cursor ? start + cursor.fraction * (end - start) : null);
     this.index = time === null ? null : this.source.nearest(time);
     this.cursorTime = this.index === -1 || time === null ? time : this.source.times[this.index];

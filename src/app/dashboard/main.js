@@ -41,6 +41,7 @@ const health = new Health(find("health"));
 const panels = [new Cores(), filesystems, ...tables];
 const hosts = new Hosts(feed);
 let cursor = null;
+let colors = null;
 let frameAsked = false;
 let version = null;
 let hiddenTimer = 0;
@@ -67,13 +68,23 @@ function draw() {
 }
 
 function drawCharts() {
-  const style = getComputedStyle(document.documentElement);
-  const colors = Object.fromEntries(COLORS.map((name) => [name, style.getPropertyValue("--" + name).trim()]));
+  colors ??= readColors();
   const end = store.endTime;
   const source = past.isShown ? past : store;
   const start = end - (past.rangeMs || store.windowMs);
   if (past.isShown) past.join();
   for (const chart of charts) chart.draw({ source, start, end, cursor, colors });
+}
+
+// Dear while a drawing changes the page: only after what changes them.
+function readColors() {
+  const style = getComputedStyle(document.documentElement);
+  return Object.fromEntries(COLORS.map((name) => [name, style.getPropertyValue("--" + name).trim()]));
+}
+
+function forgetColors() {
+  colors = null;
+  schedule();
 }
 
 function drawState() {
@@ -228,8 +239,8 @@ document.onvisibilitychange = () => {
   schedule();
 };
 window.addEventListener("online", retry);
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", schedule);
-new ResizeObserver(schedule).observe(find("charts"));
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", forgetColors);
+new MutationObserver(forgetColors).observe(document.documentElement, { attributeFilter: ["class", "data-theme"] });
 setInterval(() => {
   connection.check();
   hosts.check();
