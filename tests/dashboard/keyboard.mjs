@@ -53,6 +53,26 @@ const focused = (page) =>
     };
   });
 
+// A page that is sent no more samples: what changes is then the doing of the test.
+const stillPage = (world, server, setting) =>
+  world.livePage(server, {
+    change: (message) => (message.type === "hello" ? { ...message, interval_ms: 60000 } : null),
+    ...setting,
+  });
+
+const pictures = (page) =>
+  page.evaluate(() =>
+    [...document.querySelectorAll("#charts canvas")]
+      .filter((canvas) => canvas.getClientRects().length)
+      .map((canvas) => canvas.toDataURL()),
+  );
+
+// Which of the charts are drawn in another way than they were.
+async function changed(page, before) {
+  await frames(page, 3);
+  return (await pictures(page)).map((one, index) => one !== before[index]);
+}
+
 export const tests = {
   "every control is reached by Tab, in order, and its focus is seen": async (world) => {
     for (const width of [1280, 360]) {
@@ -102,28 +122,47 @@ export const tests = {
   "a pointer on one chart reads the same moment on all": async (world) => {
     const server = await world.server();
     await server.sampled(40);
-    // No more samples: what changes is then the pointer's doing.
-    const page = await world.livePage(server, {
-      change: (message) => (message.type === "hello" ? { ...message, interval_ms: 60000 } : null),
-    });
+    const page = await stillPage(world, server);
     await frames(page, 3);
-    const pictures = () =>
-      page.evaluate(() =>
-        [...document.querySelectorAll("#charts canvas")]
-          .filter((canvas) => canvas.getClientRects().length)
-          .map((canvas) => canvas.toDataURL()),
-      );
-    const before = await pictures();
-    await frames(page, 3);
-    equal(await pictures(), before);
+    const before = await pictures(page);
+    equal(await changed(page, before), [false, false, false, false]);
     const box = await chart(page, "Memory").boundingBox();
     await page.mouse.move(box.x + box.width * 0.8, box.y + box.height / 2);
+    equal(await changed(page, before), [true, true, true, true]);
+    await page.mouse.move(box.x + box.width * 0.8, box.y - 100);
+    equal(await changed(page, before), [false, false, false, false]);
+  },
+
+  "what a finger points at stays on all charts until a tap elsewhere, and it still scrolls": async (
+    world,
+  ) => {
+    const server = await world.server();
+    await server.sampled(40);
+    const page = await stillPage(world, server, { width: 360, height: 1400, hasTouch: true });
     await frames(page, 3);
-    const after = await pictures();
-    equal(
-      after.map((one, index) => one === before[index]),
-      before.map(() => false),
-    );
+    const before = await pictures(page);
+    const all = (isSo) => before.map(() => isSo);
+    const place = async (heading, across) => {
+      const { x, y, width, height } = await chart(page, heading).boundingBox();
+      return [x + width * across, y + height / 2];
+    };
+    await page.touchscreen.tap(...(await place("CPU", 0.9)));
+    equal(await changed(page, before), all(true));
+    const first = await pictures(page);
+    await page.touchscreen.tap(...(await place("Memory", 0.6)));
+    equal(await changed(page, first), all(true));
+    const second = await pictures(page);
+    const session = await page.context().newCDPSession(page);
+    const [x, y] = await place("CPU", 0.9);
+    for (let moved = 0; moved <= 150; moved += 10) {
+      const type = moved ? "touchMove" : "touchStart";
+      await session.send("Input.dispatchTouchEvent", { type, touchPoints: [{ x, y: y - moved }] });
+    }
+    await session.send("Input.dispatchTouchEvent", { type: "touchEnd", touchPoints: [] });
+    await page.waitForFunction(() => scrollY > 100);
+    equal(await changed(page, second), all(false));
+    await page.touchscreen.tap(180, 5);
+    equal(await changed(page, before), all(false));
   },
 
   "every control can be used, and nothing breaks": async (world) => {

@@ -1,7 +1,7 @@
 // A line chart on a canvas: a time axis, a value axis from 0, one line a series with holes where there is no figure,
 // and a cursor that all charts share. Reads the store, or what stands in for it over a longer range, which has bands
 // from the least to the most beside its means; keeps no figures of its own. The cursor is { fraction } of the window
-// under a pointer, { time } under the keys, or null.
+// under a pointer, { time } where a finger was, { time, keyed } under the keys, or null.
 
 import { element, setText } from "./dom.js";
 import { LISTS } from "./definitions.js";
@@ -64,12 +64,20 @@ export class Chart {
     const point = (event) => {
       const box = canvas.getBoundingClientRect();
       const fraction = (event.clientX - box.left - LEFT) / (box.width - LEFT - RIGHT);
-      this.setCursor({ fraction: Math.min(1, Math.max(0, fraction)) });
+      const inside = Math.min(1, Math.max(0, fraction));
+      const { start, end } = this.frame;
+      this.setCursor(isTouch(event) ? { time: start + inside * (end - start) } : { fraction: inside });
     };
+    let before = null;
     canvas.onpointermove = point;
-    canvas.onpointerdown = point;
-    canvas.onpointerleave = () => this.setCursor(null);
-    canvas.onblur = () => this.setCursor(null);
+    canvas.onpointerdown = (event) => {
+      before = this.frame.cursor;
+      point(event);
+    };
+    // What a finger pointed at stays to be read. One that scrolls the page meant nothing by it.
+    canvas.onpointerleave = (event) => { if (!isTouch(event)) this.setCursor(null); };
+    canvas.onpointercancel = () => this.setCursor(before);
+    canvas.onblur = () => { if (this.frame.cursor?.keyed) this.setCursor(null); };
     canvas.onkeydown = (event) => this.key(event);
   }
 
@@ -79,7 +87,7 @@ export class Chart {
     const at = this.index ?? last;
     const target = { ArrowLeft: at - step, ArrowRight: at + step, PageUp: at - 60, PageDown: at + 60, Home: 0, End: last }[event.key];
     if (event.key === "Escape") this.setCursor(null);
-    else if (target !== undefined && last >= 0) this.setCursor({ time: this.source.times[Math.min(last, Math.max(0, target))] });
+    else if (target !== undefined && last >= 0) this.setCursor({ time: this.source.times[Math.min(last, Math.max(0, target))], keyed: true });
     else return;
     event.preventDefault();
   }
@@ -280,6 +288,8 @@ export class Chart {
     context.fillText(text, middle, plot.bottom + 12);
   }
 }
+
+const isTouch = (event) => event.pointerType === "touch";
 
 function highest(columns, times, start) {
   let max = 0;

@@ -73,6 +73,8 @@ function drawCharts() {
   const source = past.isShown ? past : store;
   const start = end - (past.rangeMs || store.windowMs);
   if (past.isShown) past.join();
+  // What was pointed at has left the window.
+  if (cursor?.time < start - source.gapMs) cursor = null;
   for (const chart of charts) chart.draw({ source, start, end, cursor, colors });
 }
 
@@ -238,6 +240,8 @@ document.onvisibilitychange = () => {
   retry();
   schedule();
 };
+// A finger leaves the cursor where it was; a tap elsewhere takes it away.
+document.addEventListener("pointerup", ({ target }) => { if (cursor && !target.closest?.(".chart")) setCursor(null); });
 window.addEventListener("online", retry);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", forgetColors);
 new MutationObserver(forgetColors).observe(document.documentElement, { attributeFilter: ["class", "data-theme"] });
