@@ -112,6 +112,33 @@ export const tests = {
     check((await ink(chart(page, "Memory"))).count > 0, "the chart is still grey");
   },
 
+  "less than a second without a figure is no gap in a line, two seconds are one": async (world) => {
+    const server = await world.server();
+    let newest;
+    const page = await world.livePage(server, {
+      width: 2560,
+      height: 1400,
+      change: (message) => {
+        if (message.type !== "hello") return null;
+        newest = { ...message.snapshot, type: "metrics" };
+        // Half a second of each is not known.
+        const values = Array.from({ length: 100 }, (_, index) => (index % 10 < 5 ? 40 : null));
+        const step = { t0: newest.t - 10000, step_ms: 100 };
+        return { ...message, history: { "memory.usage": { ...step, values } } };
+      },
+    });
+    const { t, memory } = newest;
+    for (let at = 0; at < 200; at += 1) {
+      if (at % 10 < 5 || (at > 100 && at < 120)) continue;
+      const sample = { ...newest, t: t + 100 * at, memory: { ...memory, usage: 40 } };
+      page.socket.send(JSON.stringify(sample));
+    }
+    await frames(page, 3);
+    const { count, gaps } = await ink(chart(page, "Memory"));
+    check(count > 300, count, "columns have a line");
+    equal(gaps.length, 1);
+  },
+
   "a tab behind another draws nothing, and is whole when it is back in front": async (world) => {
     const server = await world.server();
     await server.sampled(20);

@@ -199,8 +199,8 @@ export const chart = (page, heading) => part(page, "charts", heading).locator("c
 
 // For each column of a canvas, whether a line of a chart goes through it: grid and labels are grey,
 // what is below a line is faint. `count` is of the columns with a line, `holes` are the widths of
-// the gaps between them that are wider than late samples of a busy machine leave them, `first` and
-// `last` where they begin and end, from 0 to 1.
+// the gaps between them that are wider than late samples of a busy machine leave them (`gaps` of all),
+// `first` and `last` where they begin and end, from 0 to 1.
 export async function ink(canvas) {
   return canvas.evaluate((source) => {
     const copy = document.createElement("canvas");
@@ -216,11 +216,12 @@ export async function ink(canvas) {
       if (isColoured && alpha > 150) columns[(at / 4) % width] = true;
     }
     const lined = Object.keys(columns).map(Number);
-    const holes = lined
+    const gaps = lined
       .slice(1)
       .map((x, index) => x - lined[index] - 1)
-      .filter((hole) => hole > width / 40);
-    return { count: lined.length, holes, first: lined[0] / width, last: lined.at(-1) / width };
+      .filter((gap) => gap > 0);
+    const holes = gaps.filter((gap) => gap > width / 40);
+    return { count: lined.length, holes, gaps, first: lined[0] / width, last: lined.at(-1) / width };
   });
 }
 

@@ -126,10 +126,13 @@ export class Chart {
     context.beginPath();
     context.rect(LEFT, 0, plot.right - LEFT + 2, plot.bottom + 1);
     context.clip();
-    // The first series is the chart's subject: drawn last, it lies on top.
-    for (let index = columns.length - 1; index >= 0; index -= 1) {
-      this.drawSeries(plot, columns[index], this.definition.series[index], frame, band[index]);
-    }
+    // The first series is the chart's subject: drawn last, it lies on top. No shade lies on a line.
+    const layers = this.definition.series.map((series, index) => ({
+      series, column: columns[index], band: band[index], color: frame.colors["s" + series.color],
+      runs: this.runs(columns[index], frame.start),
+    })).reverse();
+    for (const layer of layers) this.drawShade(plot, layer);
+    for (const layer of layers) this.drawLine(plot, layer);
     context.restore();
     if (this.index !== null) this.drawCursor(plot, columns, frame);
   }
@@ -204,54 +207,51 @@ export class Chart {
     }
   }
 
-  drawSeries(plot, column, series, { start, colors }, band) {
-    const { context } = this;
+  // The samples of a column between which there is no hole, as lists of their places.
+  runs(column, start) {
     const { times, gapMs } = this.source;
-    const color = colors["s" + series.color];
-    context.strokeStyle = color;
-    context.lineWidth = 1.6;
-    // Colours are #rrggbb: two more digits are the opacity.
-    const shade = context.createLinearGradient(0, TOP, 0, plot.bottom);
-    shade.addColorStop(0, color + "60");
-    shade.addColorStop(1, color + "0c");
-    context.lineJoin = "round";
-    for (let index = 0; index < column.length; index += 1) {
-      if (column[index] === null || times[index] < start - gapMs) continue;
-      const first = index;
-      context.beginPath();
-      context.moveTo(plot.x(times[first]), plot.y(column[first]));
-      while (index + 1 < column.length && column[index + 1] !== null && times[index + 1] - times[index] < gapMs) {
-        index += 1;
-        context.lineTo(plot.x(times[index]), plot.y(column[index]));
-      }
-      if (index === first) {
-        // A sample with a hole on both sides is a dot: a line of no length would not show.
-        context.arc(plot.x(times[first]), plot.y(column[first]), 1.2, 0, 7);
-        context.fillStyle = color;
-        context.fill();
-        continue;
-      }
-      context.stroke();
-      if (band) {
-        this.fillBand(plot, band, first, index, color + "40");
-        continue;
-      }
-      if (!series.fill) continue;
-      context.lineTo(plot.x(times[index]), plot.bottom);
-      context.lineTo(plot.x(times[first]), plot.bottom);
-      context.fillStyle = shade;
-      context.fill();
-    }
+    const runs = [];
+    let last = -Infinity;
+    column.forEach((value, index) => {
+      if (value === null || times[index] < start - gapMs) return;
+      if (times[index] - last >= gapMs) runs.push([]);
+      runs.at(-1).push(index);
+      last = times[index];
+    });
+    return runs;
   }
 
-  // From the least to the most of each step.
-  fillBand(plot, { lows, highs }, first, last, color) {
+  drawLine(plot, { runs, column, color }) {
     const { context } = this;
     const { times } = this.source;
     context.beginPath();
-    for (let index = first; index <= last; index += 1) context.lineTo(plot.x(times[index]), plot.y(highs[index]));
-    for (let index = last; index >= first; index -= 1) context.lineTo(plot.x(times[index]), plot.y(lows[index]));
-    context.fillStyle = color;
+    for (const run of runs) {
+      run.forEach((index, at) => context[at ? "lineTo" : "moveTo"](plot.x(times[index]), plot.y(column[index])));
+      // A sample with a hole on both sides is a dot: a line of no length would not show.
+      if (run.length === 1) context.arc(plot.x(times[run[0]]), plot.y(column[run[0]]), 0.6, 0, 7);
+    }
+    context.strokeStyle = color;
+    context.lineWidth = 1.6;
+    context.lineJoin = "round";
+    context.stroke();
+  }
+
+  // From the least to the most of each step, or below the line. Colours are #rrggbb: two more digits are the opacity.
+  drawShade(plot, { runs, column, band, series, color }) {
+    if (!band && !series.fill) return;
+    const { context } = this;
+    const { times } = this.source;
+    const shade = context.createLinearGradient(0, TOP, 0, plot.bottom);
+    shade.addColorStop(0, color + (band ? "40" : "60"));
+    shade.addColorStop(1, color + (band ? "40" : "0c"));
+    context.fillStyle = shade;
+    context.beginPath();
+    for (const run of runs) {
+      if (run.length === 1) continue;
+      const edge = (index, values) => [plot.x(times[index]), values ? plot.y(values[index]) : plot.bottom];
+      run.forEach((index, at) => context[at ? "lineTo" : "moveTo"](...edge(index, band?.highs ?? column)));
+      (band ? [...run].reverse() : [run.at(-1), run[0]]).forEach((index) => context.lineTo(...edge(index, band?.lows)));
+    }
     context.fill();
   }
 

@@ -36,9 +36,9 @@ export class Store {
     return Math.min(SAMPLES_MAX * this.intervalMs, Math.max(WINDOW_MS, 60 * this.intervalMs));
   }
 
-  // Two samples further apart than this have a hole between them.
+  // Two samples further apart than this have a hole between them. Less than a second is how a busy machine is.
   get gapMs() {
-    return 1.75 * this.intervalMs;
+    return Math.max(1.75 * this.intervalMs, 1000);
   }
 
   get ageMs() {
