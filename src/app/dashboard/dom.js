@@ -10,9 +10,13 @@ export function element(tag, className, ...children) {
   return node;
 }
 
+// Of an element that has nothing but this text, which stays the same node: cheaper than another one each second.
 export function setText(node, text) {
   const string = String(text);
-  if (node.textContent !== string) node.textContent = string;
+  const old = node.firstChild;
+  if ((old?.data ?? "") === string) return;
+  if (old && string) old.data = string;
+  else node.textContent = string;
 }
 
 export function setAttribute(node, name, value) {

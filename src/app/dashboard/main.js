@@ -58,13 +58,14 @@ function schedule() {
 function draw() {
   const { sample, stale } = store;
   document.documentElement.classList.toggle("stale", stale);
+  // Before the rest changes the page: the browser styles what has changed before it draws words on a canvas.
+  drawCharts();
   for (const tile of tiles) tile.update(sample, store);
   for (const panel of panels) panel.update(sample);
   alerts.update(store);
   own.update(store);
   hosts.update();
   drawState();
-  drawCharts();
 }
 
 function drawCharts() {
