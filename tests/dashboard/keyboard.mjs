@@ -1,6 +1,8 @@
 // Whether the page can be used without a mouse, and every control without harm.
 
 import { check, equal } from "../clients/check.mjs";
+import { crowded } from "./crowd.mjs";
+import { until } from "./server.mjs";
 import { chart, drawn, frames, state } from "./world.mjs";
 
 // A chart is one too: it is read by keys.
@@ -96,6 +98,38 @@ export const tests = {
         wanted.map((_, index) => index),
       );
     }
+  },
+
+  "a list that scrolls is reached by Tab and has a name, one that does not is no stop": async (
+    world,
+  ) => {
+    const server = await world.server();
+    await server.sampled(5);
+    let isCrowded = true;
+    const page = await world.livePage(server, {
+      height: 2400,
+      change: (message) => (isCrowded ? crowded(message) : message),
+    });
+    const lists = () =>
+      page.evaluate(() =>
+        ["Filesystems", "Disks"].map((title) => {
+          const list = document.querySelector(`[aria-label=${title}] .scroller`);
+          return [list.tabIndex, list.getAttribute("role"), list.getAttribute("aria-label")];
+        }),
+      );
+    await drawn(page, 2);
+    await until(async () => (await lists()).every(([tabIndex]) => tabIndex === 0), "scrolling");
+    equal(await lists(), [
+      [0, "group", "Filesystems, list"],
+      [0, "group", "Disks, list"],
+    ]);
+    isCrowded = false;
+    await page.socket.close({ code: 1001 });
+    await until(async () => (await lists()).every(([tabIndex]) => tabIndex === -1), "no scrolling");
+    equal(await lists(), [
+      [-1, null, null],
+      [-1, null, null],
+    ]);
   },
 
   "arrow keys read single samples of a chart, aloud too": async (world) => {

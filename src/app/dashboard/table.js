@@ -119,8 +119,11 @@ export class Table {
   reach() {
     const scrolls = this.scroller.scrollHeight > this.scroller.clientHeight;
     if (scrolls === (this.scroller.tabIndex === 0)) return;
-    if (scrolls) this.scroller.tabIndex = 0;
-    else this.scroller.removeAttribute("tabindex");
+    const words = { tabindex: "0", role: "group", "aria-label": this.definition.title + ", list" };
+    for (const [name, value] of Object.entries(words)) {
+      if (scrolls) this.scroller.setAttribute(name, value);
+      else this.scroller.removeAttribute(name);
+    }
   }
 
   createRow() {
