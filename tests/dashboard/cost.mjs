@@ -1,6 +1,7 @@
 // What the page costs: bytes, time of the processor and memory.
 
 import { check, equal } from "../clients/check.mjs";
+import { crowdedAndBusy } from "./crowd.mjs";
 import { drawn, frames, samples } from "./world.mjs";
 
 const BYTES_MAX = 30720;
@@ -38,32 +39,44 @@ export async function heap(page, session) {
   return { bytes: usedSize, nodes: Nodes };
 }
 
+// What the page takes of a core while it is sent a sample a second.
+async function scriptsAreCheap(world, setting) {
+  const server = await world.server({ interval: "1s" });
+  const page = await world.livePage(server, { height: 2400, ...setting });
+  await drawn(page, 2);
+  const session = await page.context().newCDPSession(page);
+  await session.send("Performance.enable", { timeDomain: "threadTicks" });
+  const before = await metrics(session);
+  const began = Date.now();
+  await drawn(page, SECONDS);
+  const seconds = (Date.now() - began) / 1000;
+  const after = await metrics(session);
+  const share = (name) => (100 * (after[name] - before[name])) / seconds;
+  const told = ["Script", "Layout", "RecalcStyle", "Task"].map(
+    (name) => `${name} ${share(name + "Duration").toFixed(2)} %`,
+  );
+  world.note(`${told.join(", ")} of a core over ${seconds.toFixed(0)} s`);
+  check(
+    share("ScriptDuration") < SCRIPT_PERCENT_MAX,
+    "scripts take",
+    share("ScriptDuration"),
+    "%",
+  );
+  check(share("ScriptDuration") > 0, "nothing was measured");
+}
+
 export const tests = {
   "at one sample a second scripts take less than 1 % of a core, all charts in view": async (
     world,
   ) => {
-    const server = await world.server({ interval: "1s" });
-    const page = await world.livePage(server, { height: 2400 });
-    await drawn(page, 2);
-    const session = await page.context().newCDPSession(page);
-    await session.send("Performance.enable", { timeDomain: "threadTicks" });
-    const before = await metrics(session);
-    const began = Date.now();
-    await drawn(page, SECONDS);
-    const seconds = (Date.now() - began) / 1000;
-    const after = await metrics(session);
-    const share = (name) => (100 * (after[name] - before[name])) / seconds;
-    const told = ["Script", "Layout", "RecalcStyle", "Task"].map(
-      (name) => `${name} ${share(name + "Duration").toFixed(2)} %`,
-    );
-    world.note(`${told.join(", ")} of a core over ${seconds.toFixed(0)} s`);
-    check(
-      share("ScriptDuration") < SCRIPT_PERCENT_MAX,
-      "scripts take",
-      share("ScriptDuration"),
-      "%",
-    );
-    check(share("ScriptDuration") > 0, "nothing was measured");
+    await scriptsAreCheap(world);
+  },
+
+  // What passes the messages through is a script of the page too, and is counted.
+  "no more than 1 % with 256 cores, 60 filesystems, 40 disks and 40 interfaces at work": async (
+    world,
+  ) => {
+    await scriptsAreCheap(world, { change: crowdedAndBusy });
   },
 
   "a drawing asks neither for the layout of the page nor for its style": async (world) => {

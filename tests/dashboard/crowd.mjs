@@ -56,6 +56,24 @@ export function crowded(message) {
   });
 }
 
+// The same host at work: each core, disk and interface has another figure in each sample.
+export function crowdedAndBusy(message) {
+  return eachSample(crowded(message), (sample) => {
+    const turn = sample.seq ?? 0;
+    const moved = (index) => 1000 * ((37 * turn + 11 * index) % 997);
+    if (sample.cpu?.cores) sample.cpu.cores = times(256, (index) => (moved(index) / 1000) % 101);
+    sample.disks?.forEach((disk, index) => {
+      disk.read_bytes_per_s = moved(index);
+      disk.write_bytes_per_s = moved(index + 1);
+      disk.utilisation = moved(index) / 10000;
+    });
+    sample.networks?.forEach((network, index) => {
+      network.rx_bytes_per_s = moved(index);
+      network.tx_bytes_per_s = moved(index + 2);
+    });
+  });
+}
+
 // What the page and the server tell things apart by: it must come through as it is.
 const KEPT = ["type", "sub", "id", "topics", "state", "severity", "what", "code", "unit", "sort"];
 

@@ -197,6 +197,41 @@ export const tests = {
     );
   },
 
+  "each of very many cores has a bar, and says under the pointer which one it is": async (world) => {
+    const server = await world.server();
+    const usages = Array.from({ length: 256 }, (_, index) => index % 100);
+    usages[3] = null;
+    usages[130] = 100;
+    const page = await world.livePage(server, {
+      height: 2400,
+      change: (message) => {
+        if (message.type !== "hello") return null;
+        message.snapshot.cpu.cores = usages;
+        return message;
+      },
+    });
+    const bars = page.locator("#cores [role=img]");
+    equal(await bars.getAttribute("aria-label"), "256, busiest is 130 at 100\u00a0%");
+    const line = await bars.locator("path").last().getAttribute("d");
+    const heights = [...line.matchAll(/v-([\d.]+)/g)].map(([, height]) => Number(height));
+    equal(heights.length, usages.length);
+    const full = heights[130];
+    heights.forEach((height, core) =>
+      check(Math.abs(height / full - (usages[core] ?? 0) / 100) < 0.002, core, "has", height),
+    );
+    // Four rows of 64.
+    const { x, y, width, height } = await bars.boundingBox();
+    for (const [row, column, text] of [
+      [0, 0, "core 0: 0.0\u00a0%"],
+      [0, 3, "core 3: " + NONE],
+      [2, 2, "core 130: 100\u00a0%"],
+      [3, 63, "core 255: 55.0\u00a0%"],
+    ]) {
+      await page.mouse.move(x + (width * (column + 0.5)) / 64, y + (height * (row + 0.5)) / 4);
+      equal(await bars.getAttribute("title"), text);
+    }
+  },
+
   "a figure that is missing is a dash and a gap, never a zero": async (world) => {
     const server = await world.server();
     await server.sampled(20);

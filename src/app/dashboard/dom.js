@@ -10,6 +10,13 @@ export function element(tag, className, ...children) {
   return node;
 }
 
+// Of a drawing.
+export function shape(tag, attributes) {
+  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  return node;
+}
+
 // Of an element that has nothing but this text, which stays the same node: cheaper than another one each second.
 export function setText(node, text) {
   const string = String(text);

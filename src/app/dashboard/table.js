@@ -2,11 +2,12 @@
 // lists they show, and one that stays is the same element.
 
 import { entries } from "./definitions.js";
-import { element, Meter, meterRow, setAttribute, setText } from "./dom.js";
+import { element, Meter, meterRow, setAttribute, setText, shape } from "./dom.js";
 import { known, NONE, percent } from "./units.js";
 
 // Above this, a bar and a figure for each core are more than can be read at once: upright bars then, and a summary.
 const MANY_CORES = 32;
+const BARS_A_ROW = 64;
 
 export class Cores {
   constructor() {
@@ -14,52 +15,71 @@ export class Cores {
     this.node = element("section", "card panel", element("h2", "", "Cores", this.note));
     this.node.id = "cores";
     this.node.setAttribute("aria-label", "Cores");
-    this.bars = [];
-    this.usages = [];
-    this.arrange(false);
+    this.arrange(0);
   }
 
-  arrange(many) {
-    this.many = many;
+  arrange(count) {
+    this.many = count > MANY_CORES;
     this.bars = [];
+    this.count = count;
     this.list?.remove();
-    this.list = element("div", many ? "cores many" : "cores");
-    this.list.setAttribute("role", many ? "img" : "list");
-    if (many) this.list.onpointerover = ({ target }) => this.explain(target);
+    this.list = element("div", this.many ? "cores many" : "cores");
+    this.list.setAttribute("role", this.many ? "img" : "list");
+    if (this.many) this.arrangeBars();
+    else for (let core = 0; core < count; core += 1) this.append(core);
+    this.list.hidden = !count;
     this.node.append(this.list);
   }
 
-  // Hundreds of hints that change each second would cost more than the bars: one is made when it is looked for.
-  explain(target) {
-    const index = this.bars.findIndex(({ node }) => node.contains(target));
-    if (index >= 0) target.title = "core " + index + ": " + percent(this.usages[index]);
+  // Hundreds of elements that change each second would cost more than all the rest: all bars are one line of a drawing,
+  // which the sheet makes so wide that bars come of it.
+  arrangeBars() {
+    const rows = Math.ceil(this.count / BARS_A_ROW);
+    this.columns = Math.ceil(this.count / rows);
+    this.line = shape("path", {});
+    const viewBox = [-0.5, 0, this.columns, rows].join(" ");
+    this.list.append(shape("svg", { viewBox, preserveAspectRatio: "none" }));
+    this.list.firstChild.append(shape("path", { class: "track", d: this.outline(new Array(this.count).fill(100)) }), this.line);
+    this.list.style.setProperty("--rows", rows);
+    this.list.onpointermove = (event) => this.explain(event, rows);
+  }
+
+  outline(usages) {
+    return usages.map((usage, core) => {
+      const height = known(usage) ? Math.min(1, Math.max(0, usage / 100)) : 0;
+      return "M" + core % this.columns + " " + (Math.floor(core / this.columns) + 1) + "v-" + (0.86 * height).toFixed(3);
+    }).join("");
+  }
+
+  // A hint is made when it is looked for.
+  explain({ clientX, clientY }, rows) {
+    const { left, top, width, height } = this.list.getBoundingClientRect();
+    const row = Math.floor((clientY - top) / height * rows);
+    const core = row * this.columns + Math.floor((clientX - left) / width * this.columns);
+    setAttribute(this.list, "title", core < this.count ? "core " + core + ": " + percent(this.usages[core]) : "");
   }
 
   update(sample) {
     const usages = this.usages = Array.isArray(sample.cpu?.cores) ? sample.cpu.cores : [];
-    if (this.many !== usages.length > MANY_CORES) this.arrange(!this.many);
-    while (this.bars.length > usages.length) this.bars.pop().node.remove();
-    while (this.bars.length < usages.length) this.append();
-    this.list.hidden = !usages.length;
-    setText(this.note, usages.length || NONE);
+    if (usages.length !== this.count) this.arrange(usages.length);
     if (!this.many) {
+      setText(this.note, usages.length || NONE);
       usages.forEach((usage, index) => meterRow(this.bars[index].meter, usage, this.bars[index].text));
       return;
     }
-    usages.forEach((usage, index) => this.bars[index].meter.set(usage));
+    setAttribute(this.line, "d", this.outline(usages));
     const busiest = usages.reduce((most, usage, index) => known(usage) && !(usages[most] >= usage) ? index : most, 0);
     const text = usages.length + ", busiest is " + busiest + " at " + percent(usages[busiest]);
     setText(this.note, text);
     setAttribute(this.list, "aria-label", text);
   }
 
-  append() {
+  append(core) {
     const meter = new Meter(true);
     const text = element("span", "value");
-    const parts = this.many ? [meter.node] : [element("span", "", String(this.bars.length)), meter.node, text];
-    const node = element("div", "", ...parts);
-    if (!this.many) node.setAttribute("role", "listitem");
-    this.bars.push({ node, meter, text });
+    const node = element("div", "", element("span", "", String(core)), meter.node, text);
+    node.setAttribute("role", "listitem");
+    this.bars.push({ meter, text });
     this.list.append(node);
   }
 }
