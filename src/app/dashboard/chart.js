@@ -11,8 +11,9 @@ const LEFT = 34;
 const RIGHT = 6;
 const TOP = 18;
 const BOTTOM = 20;
-const LABEL_WIDTH = 84;
-const STEPS_S = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400, 172800, 604800];
+// Of a label with seconds, and of one without.
+const LABEL_WIDTHS = [84, 55];
+const STEPS_S = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 14400, 21600, 43200, 86400, 172800, 604800];
 
 export class Chart {
   constructor(definition, store, setCursor) {
@@ -192,8 +193,8 @@ export class Chart {
     }
     context.textAlign = "left";
     context.fillText(scale.unit, LEFT, 7);
-    const room = (plot.right - LEFT) / LABEL_WIDTH;
-    const step = 1000 * (STEPS_S.find((seconds) => (end - start) / 1000 / seconds <= room) ?? STEPS_S.at(-1));
+    const room = (seconds) => (plot.right - LEFT) / LABEL_WIDTHS[seconds < 60 ? 0 : 1];
+    const step = 1000 * (STEPS_S.find((seconds) => (end - start) / 1000 / seconds <= room(seconds)) ?? STEPS_S.at(-1));
     const clock = step < 60000 ? clockSeconds : clockMinutes;
     // Ticks stand on the viewer's own full minutes and hours, also where the zone is half an hour off.
     const zone = new Date(end).getTimezoneOffset() * 60000;
@@ -242,7 +243,7 @@ export class Chart {
     const { context } = this;
     const { times } = this.source;
     const shade = context.createLinearGradient(0, TOP, 0, plot.bottom);
-    shade.addColorStop(0, color + (band ? "40" : "60"));
+    shade.addColorStop(0, color + (band ? "40" : "48"));
     shade.addColorStop(1, color + (band ? "40" : "0c"));
     context.fillStyle = shade;
     context.beginPath();
