@@ -172,7 +172,7 @@ export const tests = {
   "axe finds none while figures are stale or the server is gone": async (world) => {
     const server = await world.server();
     const page = await world.livePage(server);
-    world.allow(page, /WebSocket connection to .* failed|ERR_CONNECTION_REFUSED/);
+    world.allow(page, /WebSocket connection to .* failed|ERR_CONNECTION_RE(FUSED|SET)/);
     server.signal("SIGSTOP");
     await state(page, "Stale");
     for (const colorScheme of THEMES) {
