@@ -177,7 +177,7 @@ export class Chart {
   drawAxes(plot, scale, { start, end, colors }) {
     const { context } = this;
     const taken = this.index === null ? -Infinity : plot.x(this.cursorTime);
-    context.font = "11px system-ui, sans-serif";
+    context.font = (this.size.width > 900 ? 12 : 11) + "px system-ui, sans-serif";
     context.lineWidth = 1;
     context.strokeStyle = colors.grid;
     context.fillStyle = colors.muted;
