@@ -2,6 +2,7 @@
 
 export { tests as cost } from "./cost.mjs";
 export { tests as ranges } from "./ranges.mjs";
+export { tests as asking } from "./asking.mjs";
 export { tests as live } from "./live.mjs";
 export { tests as hosts } from "./hosts.mjs";
 export { tests as layout } from "./layout.mjs";

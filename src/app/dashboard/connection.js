@@ -10,6 +10,12 @@ const SETTLED_MS = 10000;
 // Silence this long is asked about with a ping; silence as long again is a dead connection (a laptop that
 // slept, a network that changed): the browser itself may take many minutes to say so.
 const QUIET_MS = 10000;
+// A server closes on who sends it more than 20 messages in one second. So many may go at once, and one each so often
+// after them: no second then has more than 18, whoever on the page sends them.
+const BURST = 6;
+const SPACING_MS = 83;
+// Beyond that something asks without end, and is refused.
+const QUEUE_MAX = 64;
 
 export class Connection {
   constructor(url, receive, changed) {
@@ -24,6 +30,10 @@ export class Connection {
     // What was asked for and is not answered yet, by id.
     this.asked = new Map();
     this.lastId = 0;
+    // What waits to be sent, in order, and when the next of it would go if there were no bursts.
+    this.queue = [];
+    this.queueTimer = 0;
+    this.nextAt = 0;
     this.open();
   }
 
@@ -59,13 +69,25 @@ export class Connection {
   }
 
   send(message) {
-    if (this.socket.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(message));
+    if (this.socket.readyState !== WebSocket.OPEN) return;
+    this.queue.push(JSON.stringify(message));
+    this.flush();
+  }
+
+  flush() {
+    clearTimeout(this.queueTimer);
+    const now = performance.now();
+    this.nextAt = Math.max(this.nextAt, now - BURST * SPACING_MS);
+    for (; this.queue.length && this.nextAt <= now - SPACING_MS; this.nextAt += SPACING_MS) {
+      this.socket.send(this.queue.shift());
+    }
+    if (this.queue.length) this.queueTimer = setTimeout(() => this.flush(), SPACING_MS);
   }
 
   // Asks once (a `get`): `then` is called with the answer, put together of its parts, with the `error` that came
-  // instead, or with null where the connection was lost before.
+  // instead, or with null where the connection was lost before or too much waits already.
   ask(message, then) {
-    if (this.socket.readyState !== WebSocket.OPEN) return then(null);
+    if (this.socket.readyState !== WebSocket.OPEN || this.queue.length >= QUEUE_MAX) return then(null);
     this.lastId += 1;
     this.asked.set(this.lastId, { then, whole: null });
     this.send({ type: "get", ...message, id: this.lastId });
@@ -114,6 +136,7 @@ export class Connection {
     this.socket.close();
     const owed = [...this.asked.values()];
     this.asked.clear();
+    this.queue = [];
     owed.forEach(({ then }) => then(null));
     if (this.state === "open" && Date.now() - this.startedAt > SETTLED_MS) this.failures = 0;
     const longest = Math.min(RETRY_MS_MAX, RETRY_MS_MIN * 2 ** this.failures);

@@ -18,30 +18,33 @@ const POINTS_BEHIND = 6;
 
 const scalars = CHARTS.filter(({ list }) => !list).flatMap(({ series }) => series.map(({ path }) => path));
 
-// What charts draw, in as many lists as it takes to ask for it.
+// What charts draw, list by list: so each is refused by itself.
 function wanted(store) {
   const lists = Object.entries(LISTS).map(([list, { fields }]) => {
     const counted = store.counted(list);
     const devices = [...new Set([...counted, ...store.devices(list)])].slice(0, DEVICES_MAX);
     return devices.flatMap((device) => fields.map((field) => list + "." + device + "." + field));
   });
-  return [scalars, ...lists].flatMap((paths) =>
-    Array.from({ length: Math.ceil(paths.length / METRICS_MAX) }, (_, index) =>
-      paths.slice(index * METRICS_MAX, (index + 1) * METRICS_MAX)));
+  return [scalars, ...lists];
 }
 
-// The series of all that charts draw, each as the server has it; null when the connection was lost. One after another:
-// what a metric without history spoils is asked for again one by one.
-export async function fetchSeries(ask, store, terms) {
+// The series of all that charts draw, or of other lists of metrics, each as the server has it; null when the connection
+// was lost. One after another: what a metric without history spoils is asked for again one by one, and what has none is
+// asked for no more.
+export async function fetchSeries(ask, store, terms, lists = wanted(store)) {
   const asked = (metric) => new Promise((then) => ask({ what: "history", metric, ...terms }, then));
   const series = [];
-  const queue = wanted(store);
+  const queue = lists.flatMap((paths) =>
+    Array.from({ length: Math.ceil(paths.length / METRICS_MAX) }, (_, index) =>
+      paths.slice(index * METRICS_MAX, (index + 1) * METRICS_MAX)));
   while (queue.length) {
-    const metrics = queue.shift();
+    const metrics = queue.shift().filter((path) => !store.unrecorded.has(path));
+    if (!metrics.length) continue;
     const answer = await asked(metrics);
     if (answer === null) return null;
     if (answer.series) series.push(...answer.series);
     else if (metrics.length > 1) queue.unshift(...metrics.map((metric) => [metric]));
+    else if (answer.code === "unknown_topic") store.unrecorded.add(metrics[0]);
   }
   return series.filter(({ points }) => points.length);
 }
@@ -86,7 +89,9 @@ export class Past {
     const turn = this.turn += 1;
     this.askedTo = this.store.endTime;
     const since = Math.max(0, Math.round(this.store.endTime - this.rangeMs));
-    const series = await fetchSeries(this.ask, this.store, { since, points: POINTS });
+    // What was asked for before is of no interest any more.
+    const ask = (message, then) => turn === this.turn && this.isShown ? this.ask(message, then) : then(null);
+    const series = await fetchSeries(ask, this.store, { since, points: POINTS });
     if (series === null || turn !== this.turn || !this.isShown) return;
     this.take(series);
     this.changed();

@@ -27,6 +27,8 @@ export class Store {
     this.pushes = 0;
     // Devices that have given a figure: only for these is a null a hole in the total.
     this.measured = new Set();
+    // Metrics of which this server has said that it keeps no history: it has room for so many.
+    this.unrecorded = new Set();
     // Alerts that fire, by rule and metric: a rule may watch several devices.
     this.alerts = new Map();
   }
@@ -69,6 +71,7 @@ export class Store {
     this.host = message.host ?? {};
     this.server = message.server ?? {};
     this.pace(message.interval_ms);
+    this.unrecorded.clear();
     this.alerts.clear();
     if (Array.isArray(message.alerts)) message.alerts.forEach((one) => this.alert(one));
     const snapshot = message.snapshot;
