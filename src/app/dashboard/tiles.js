@@ -3,9 +3,13 @@
 
 import { alertText, alertTitle, SEVERITIES, worst } from "./definitions.js";
 import { element, Meter, setAttribute, setFigure, setText } from "./dom.js";
+import { fetchSeries } from "./past.js";
+import { nearestIndex } from "./store.js";
 import { known, moment } from "./units.js";
 
 const SPAN_MS = 300000;
+// The past is asked for no sooner again: a machine that draws seldom misses something with each drawing.
+const RECALL_MS = 30000;
 // So many steps across: a step is the highest of its samples, so that what was short is seen too.
 const STEPS = 100;
 const HEIGHT = 100;
@@ -90,6 +94,8 @@ export class Tile {
     this.lines = definition.pair ?? (definition.line ? [{ color: 1, ...definition.line }] : []);
     // What the store keeps no column of is kept here, as it was seen.
     this.seen = { times: [], values: [] };
+    this.isMissing = true;
+    this.recalledAt = -Infinity;
     if (!this.lines.length) return;
     this.spark = new Spark(this.lines);
     this.node.append(this.spark.node);
@@ -125,38 +131,43 @@ export class Tile {
   trace(sample, store) {
     this.drawn = sample.t;
     const series = this.lines.map(({ path, seen }) =>
-      seen ? this.see(sample, store.intervalMs) : { times: store.times, values: store.columns.get(path) ?? [] });
+      seen ? this.see(sample, store) : { times: store.times, values: store.columns.get(path) ?? [] });
     const top = (most) => this.definition.top?.(most, sample, store) ?? 100;
     this.spark.draw(series, sample.t ?? 0, store.intervalMs, top);
   }
 
-  see(sample, intervalMs) {
+  see(sample, store) {
     const { times, values } = this.seen;
     const time = sample.t;
-    // At the start, and after a time in which nobody looked.
-    if (!(time - times.at(-1) < 5 * intervalMs)) this.recall(sample);
+    // After a time in which nobody looked.
+    if (time - times.at(-1) > 5 * store.intervalMs) this.isMissing = true;
     // A clock set back: times must rise, as the store's do.
     while (times.at(-1) >= time) [times, values].forEach((list) => list.pop());
     while (times[0] < time - 2 * SPAN_MS) [times, values].forEach((list) => list.shift());
     times.push(time);
     values.push(this.definition.line.seen(sample));
+    if (this.isMissing && performance.now() - this.recalledAt > RECALL_MS) this.recall(sample, store);
     return this.seen;
   }
 
-  recall(sample) {
-    const metric = this.definition.line.past(sample);
-    this.ask({ what: "history", metric, since: sample.t - SPAN_MS, points: STEPS }, (answer) => {
-      if (!answer?.series) return;
-      const past = new Map();
-      for (const { points } of answer.series) {
-        for (const [time, , , most] of points) past.set(time, Math.max(past.get(time) ?? 0, most));
+  // Puts the past where nothing was seen.
+  async recall(sample, store) {
+    this.isMissing = false;
+    this.recalledAt = performance.now();
+    const since = Math.max(0, sample.t - SPAN_MS);
+    const series = await fetchSeries(this.ask, store, { since, points: STEPS }, [this.definition.line.past(sample)]);
+    this.isMissing ||= series === null;
+    const { times, values } = this.seen;
+    const all = new Map();
+    for (const { points } of series ?? []) {
+      for (const [time, , , most] of points) {
+        if (nearestIndex(times, time, store.intervalMs) < 0) all.set(time, Math.max(all.get(time) ?? 0, most));
       }
-      const times = [...past.keys()].filter((time) => time < sample.t).sort((one, other) => one - other);
-      const first = this.seen.times.findIndex((time) => time >= sample.t);
-      this.seen.values = [...times.map((time) => past.get(time)), ...this.seen.values.slice(first)];
-      this.seen.times = [...times, ...this.seen.times.slice(first)];
-      this.drawn = null;
-    });
+    }
+    times.forEach((time, index) => all.set(time, values[index]));
+    this.seen.times = [...all.keys()].sort((one, other) => one - other);
+    this.seen.values = this.seen.times.map((time) => all.get(time));
+    this.drawn = null;
   }
 }
 
