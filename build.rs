@@ -21,7 +21,8 @@ use sha2::{Digest, Sha256};
 
 const DIRECTORY: &str = "src/app/dashboard";
 const SCHEMA: &str = "src/app/schema/messages.json";
-const SCRIPTS: [&str; 18] = [
+const SCRIPTS: [&str; 19] = [
+    "clock.js",
     "units.js",
     "dom.js",
     "definitions.js",

@@ -62,6 +62,13 @@ async function keepsTime(page, by) {
   check(last > 0.95 && count > 5, "the line ends at", last, "and has", count, "columns");
 }
 
+// The viewer's own clock is set; what only rises is not.
+const setClock = (page, by) =>
+  page.evaluate((change) => {
+    const now = Date.now;
+    Date.now = () => now() + change;
+  }, by);
+
 export const tests = {
   "the page says when its server is gone, comes back with it, and keeps its chart with a gap":
     async (world) => {
@@ -137,6 +144,40 @@ export const tests = {
     const { count, gaps } = await ink(chart(page, "Memory"));
     check(count > 300, count, "columns have a line");
     equal(gaps.length, 1);
+  },
+
+  "a viewer's clock that is set back makes nothing young, and no wait long": async (world) => {
+    const server = await world.server();
+    const page = await world.livePage(server);
+    world.allow(page, AWAY);
+    server.signal("SIGSTOP");
+    await state(page, "Stale");
+    await setClock(page, -HOUR_MS);
+    await older(page, 4);
+    await state(page, "Stale");
+    await server.kill();
+    await state(page, "Reconnecting");
+    await setClock(page, -HOUR_MS);
+    const countdown = await page.textContent("#countdown");
+    check(Number(/\d+/.exec(countdown)) <= 30, "it waits", countdown);
+    await server.start();
+    await state(page, "Live");
+  },
+
+  "after a sleep figures are old until the next sample comes": async (world) => {
+    const server = await world.server();
+    let isCut = false;
+    const page = await world.livePage(server, {
+      change: (message) => (isCut && message.type === "metrics" ? null : message),
+    });
+    // While the computer sleeps a clock that only rises may stand still.
+    isCut = true;
+    await setClock(page, HOUR_MS);
+    await state(page, "Stale");
+    check(/1\s*h/.test(await age(page)), "the age is", await age(page));
+    isCut = false;
+    await state(page, "Live");
+    equal(page.heard.filter(({ type }) => type === "hello").length, 1);
   },
 
   "a tab behind another draws nothing, and is whole when it is back in front": async (world) => {

@@ -1,6 +1,8 @@
 // The WebSocket: opens it, opens it again, and notices when it has gone quiet. Knows nothing of metrics. Calls
 // `receive(message)` for each JSON message that is no answer to `ask`, and `changed()` when `state` changes:
-// "connecting" (until the first message), "open", "waiting" (until `retryAt`).
+// "connecting" (until the first message), "open", "waiting" (for `retryInMs`).
+
+import { elapsedMs } from "./clock.js";
 
 // The first try again comes soon after (a restart takes a second); the last is what a host that is off costs.
 const RETRY_MS_MIN = 500;
@@ -25,7 +27,6 @@ export class Connection {
     this.state = "connecting";
     this.failures = 0;
     this.retryAt = 0;
-    this.retryTimer = 0;
     this.isHeld = false;
     // What was asked for and is not answered yet, by id.
     this.asked = new Map();
@@ -38,8 +39,7 @@ export class Connection {
   }
 
   open() {
-    clearTimeout(this.retryTimer);
-    this.heardAt = this.startedAt = Date.now();
+    this.heardAt = this.startedAt = elapsedMs();
     this.askedAt = 0;
     this.enter("connecting");
     const socket = this.socket = new WebSocket(this.url);
@@ -51,6 +51,11 @@ export class Connection {
     return this.state === "open";
   }
 
+  // Until the next try; null while none is due.
+  get retryInMs() {
+    return this.state === "waiting" && !this.isHeld ? Math.max(0, this.retryAt - elapsedMs()) : null;
+  }
+
   // At once, instead of when the wait is over.
   retry() {
     if (this.state === "waiting" && !this.isHeld) this.open();
@@ -59,7 +64,6 @@ export class Connection {
   // No connection, and none is tried, until `release`.
   hold() {
     this.isHeld = true;
-    clearTimeout(this.retryTimer);
     if (this.state !== "waiting") this.lost();
   }
 
@@ -93,9 +97,10 @@ export class Connection {
     this.send({ type: "get", ...message, id: this.lastId });
   }
 
-  // To be called about once a second.
+  // To be called about twice a second.
   check() {
-    const now = Date.now();
+    if (this.retryInMs === 0) this.open();
+    const now = elapsedMs();
     if (this.state === "waiting" || now - this.heardAt < QUIET_MS) return;
     if (this.askedAt === 0) {
       this.askedAt = now;
@@ -106,7 +111,7 @@ export class Connection {
   }
 
   message(text) {
-    this.heardAt = Date.now();
+    this.heardAt = elapsedMs();
     this.askedAt = 0;
     let message;
     try {
@@ -138,13 +143,12 @@ export class Connection {
     this.asked.clear();
     this.queue = [];
     owed.forEach(({ then }) => then(null));
-    if (this.state === "open" && Date.now() - this.startedAt > SETTLED_MS) this.failures = 0;
+    if (this.state === "open" && elapsedMs() - this.startedAt > SETTLED_MS) this.failures = 0;
     const longest = Math.min(RETRY_MS_MAX, RETRY_MS_MIN * 2 ** this.failures);
     // Half fixed, half drawn: after a restart a hundred pages do not come back in the same moment.
     const wait = longest * (0.5 + Math.random() / 2);
     this.failures += 1;
-    this.retryAt = Date.now() + wait;
-    if (!this.isHeld) this.retryTimer = setTimeout(() => this.open(), wait);
+    this.retryAt = elapsedMs() + wait;
     this.enter("waiting");
   }
 

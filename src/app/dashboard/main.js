@@ -93,13 +93,13 @@ function forgetColors() {
 function drawState() {
   const { ageMs, sample } = store;
   const { state } = feed;
-  const waiting = state === "waiting";
   const text = signIn.isAsking ? "Sign in" : feed.stateText;
   setText(find("state"), text);
   // Apart from the words, which a screen reader announces when they change: a countdown would never stop.
-  setText(find("countdown"), waiting && !connection.isHeld ? " in " + Math.max(1, Math.ceil((connection.retryAt - Date.now()) / 1000)) + " s" : "");
+  const { retryInMs } = connection;
+  setText(find("countdown"), retryInMs === null ? "" : " in " + Math.max(1, Math.ceil(retryInMs / 1000)) + " s");
   find("link").dataset.state = state;
-  find("retry").hidden = !waiting || connection.isHeld;
+  find("retry").hidden = retryInMs === null;
   const trusted = state === "live";
   health.update(store, trusted);
   setText(find("age"), ageMs === null ? "no sample yet"

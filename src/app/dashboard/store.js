@@ -2,6 +2,7 @@
 // column of figures a path over the last minutes.
 // All columns are as long as `times`; an unknown figure is null. Times are the server's and rise. Draws nothing.
 
+import { elapsedMs } from "./clock.js";
 import { CHARTS, entries, LISTS, TABLES } from "./definitions.js";
 import { known } from "./units.js";
 
@@ -21,7 +22,6 @@ export class Store {
     this.sample = {};
     this.intervalMs = 1000;
     this.receivedAt = null;
-    this.clockOffset = 0;
     this.times = [];
     this.columns = new Map();
     this.pushes = 0;
@@ -44,12 +44,12 @@ export class Store {
   }
 
   get ageMs() {
-    return this.receivedAt === null ? null : Date.now() - this.receivedAt;
+    return this.receivedAt === null ? null : elapsedMs() - this.receivedAt;
   }
 
   // The server's present time.
   get now() {
-    return Date.now() + this.clockOffset;
+    return this.receivedAt === null ? Date.now() : this.sample.t + this.ageMs;
   }
 
   get stale() {
@@ -85,8 +85,7 @@ export class Store {
     if (!known(sample?.t)) return;
     this.merge(sample);
     this.sample.t = sample.t;
-    this.receivedAt = Date.now();
-    this.clockOffset = sample.t - this.receivedAt;
+    this.receivedAt = elapsedMs();
     // The same sample again, or a clock set back: times must rise, so the newer word stands.
     while (this.times.length && this.times.at(-1) > sample.t - this.intervalMs / 4) this.pop();
     this.push(sample.t, this.figures(sample));

@@ -1,6 +1,7 @@
 // The headline tiles: a figure with its last minutes behind it, marked where an alert fires on it. And the line above
 // them, which says in words whether this host is well.
 
+import { elapsedMs } from "./clock.js";
 import { alertText, alertTitle, SEVERITIES, worst } from "./definitions.js";
 import { element, Meter, setAttribute, setFigure, setText } from "./dom.js";
 import { fetchSeries } from "./past.js";
@@ -146,14 +147,14 @@ export class Tile {
     while (times[0] < time - 2 * SPAN_MS) [times, values].forEach((list) => list.shift());
     times.push(time);
     values.push(this.definition.line.seen(sample));
-    if (this.isMissing && performance.now() - this.recalledAt > RECALL_MS) this.recall(sample, store);
+    if (this.isMissing && elapsedMs() - this.recalledAt > RECALL_MS) this.recall(sample, store);
     return this.seen;
   }
 
   // Puts the past where nothing was seen.
   async recall(sample, store) {
     this.isMissing = false;
-    this.recalledAt = performance.now();
+    this.recalledAt = elapsedMs();
     const since = Math.max(0, sample.t - SPAN_MS);
     const series = await fetchSeries(this.ask, store, { since, points: STEPS }, [this.definition.line.past(sample)]);
     this.isMissing ||= series === null;
