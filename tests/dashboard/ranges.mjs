@@ -3,7 +3,9 @@
 import { check, equal } from "../clients/check.mjs";
 import { until } from "./server.mjs";
 import { Tab } from "./tab.mjs";
-import { chart, frames, ink } from "./world.mjs";
+import { chart, drawn, frames, ink, state } from "./world.mjs";
+
+const SCARCE = new URL("scarce.toml", import.meta.url).pathname;
 
 const headings = (page) =>
   page.evaluate(() =>
@@ -87,5 +89,22 @@ export const tests = {
     } finally {
       await tab.close();
     }
+  },
+
+  "what the page has seen stays, also where the server keeps no history of it": async (world) => {
+    const server = await world.server({ config: SCARCE });
+    const page = await world.livePage(server, { width: 2560, change: (message) => message });
+    await drawn(page, 25);
+    const counts = async () => {
+      const canvases = await page.locator("#charts canvas").all();
+      return Promise.all(canvases.map(async (canvas) => (await ink(canvas)).count));
+    };
+    const before = await counts();
+    await page.socket.close({ code: 1011 });
+    await state(page, "Reconnecting");
+    await state(page, "Live");
+    await drawn(page, 3);
+    const after = await counts();
+    check(after.every((count, index) => count >= before[index]), before, "columns, then", after);
   },
 };

@@ -175,7 +175,7 @@ export class Store {
     this.load(history, this.sample);
   }
 
-  // History replaces what it covers; what this page saw before that (of an earlier process, say) stays.
+  // What this page has seen stays; history comes where it has seen nothing.
   load(history, snapshot) {
     const series = Object.entries(history ?? {}).filter(([, one]) =>
       Array.isArray(one?.values) && one.values.length && known(one.t0) && one.step_ms > 0);
@@ -190,10 +190,18 @@ export class Store {
       return [path, column];
     }));
     for (const list of Object.keys(LISTS)) this.totalHistory(list, columns, snapshot, length);
-    while (this.times.length && this.times.at(-1) > start - step / 2) this.pop();
+    const { times, columns: seen } = this;
+    this.times = [];
+    this.columns = new Map();
+    const row = (from, index) => new Map([...from].map(([path, column]) => [path, column[index]]));
+    let at = 0;
+    const pushSeen = (end) => { for (; times[at] < end; at += 1) this.push(times[at], row(seen, at)); };
     for (let index = 0; index < length; index += 1) {
-      this.push(start + index * step, new Map([...columns].map(([path, column]) => [path, column[index]])));
+      const time = start + index * step;
+      pushSeen(time - step / 2);
+      if (!(times[at] < time + step / 2)) this.push(time, row(columns, index));
     }
+    pushSeen(Infinity);
   }
 
   // A total over fewer devices than the live one would make a false step: then the past stays empty.
