@@ -69,6 +69,10 @@ const setClock = (page, by) =>
     Date.now = () => now() + change;
   }, by);
 
+// Of the line in the tile of the load.
+const sparkSteps = async (page) =>
+  (await part(page, "tiles", "Load").locator(".line").getAttribute("d")).split("L").length;
+
 export const tests = {
   "the page says when its server is gone, comes back with it, and keeps its chart with a gap":
     async (world) => {
@@ -249,16 +253,41 @@ export const tests = {
     }
   },
 
-  "a server whose clock is set an hour on and back stays live": async (world) => {
+  "a server whose clock is set an hour on and back stays live, and its lines whole": async (
+    world,
+  ) => {
     let by = 0;
     const { page } = await lined(world, {
       change: (message) => shifted(message, by),
       asked: (message) => shifted(message, -by),
     });
     for (by of [HOUR_MS, 0]) {
+      const before = (await ink(chart(page, "Memory"))).count;
+      const spark = (await sparkSteps(page)) - 1;
       await drawn(page, 15);
       await keepsTime(page, by);
+      const { count, holes } = await ink(chart(page, "Memory"));
+      check(count > before, before, "columns with a line before and", count, "after");
+      equal(holes, []);
+      check((await sparkSteps(page)) >= spark, "the tile has", await sparkSteps(page), "of", spark);
     }
+  },
+
+  "a longer range goes on when the server's clock is set back": async (world) => {
+    let by = HOUR_MS;
+    const { page } = await lined(world, {
+      path: "?range=2h",
+      change: (message) => shifted(message, by),
+      asked: (message) => shifted(message, -by),
+    });
+    const answers = () => page.heard.filter(({ type }) => type === "history").length;
+    const before = answers();
+    by = 0;
+    await drawn(page, 3);
+    check(answers() > before, "nothing was asked for");
+    await state(page, "Live");
+    const { last } = await ink(chart(page, "Memory"));
+    check(last > 0.95, "the line ends at", last);
   },
 
   "a page that never hears from its server shows dashes and says that it tries": async (world) => {

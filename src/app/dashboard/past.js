@@ -29,10 +29,11 @@ function wanted(store) {
 }
 
 // The series of all that charts draw, or of other lists of metrics, each as the server has it; null when the connection
-// was lost. One after another: what a metric without history spoils is asked for again one by one, and what has none is
+// was lost or the server's clock set. One after another: what a metric without history spoils is asked for again one by one, and what has none is
 // asked for no more.
 export async function fetchSeries(ask, store, terms, lists = wanted(store)) {
   const asked = (metric) => new Promise((then) => ask({ what: "history", metric, ...terms }, then));
+  const { movedMs } = store;
   const series = [];
   const queue = lists.flatMap((paths) =>
     Array.from({ length: Math.ceil(paths.length / METRICS_MAX) }, (_, index) =>
@@ -41,7 +42,7 @@ export async function fetchSeries(ask, store, terms, lists = wanted(store)) {
     const metrics = queue.shift().filter((path) => !store.unrecorded.has(path));
     if (!metrics.length) continue;
     const answer = await asked(metrics);
-    if (answer === null) return null;
+    if (answer === null || movedMs !== store.movedMs) return null;
     if (answer.series) series.push(...answer.series);
     else if (metrics.length > 1) queue.unshift(...metrics.map((metric) => [metric]));
     else if (answer.code === "unknown_topic") store.unrecorded.add(metrics[0]);
@@ -56,6 +57,7 @@ export class Past {
   }
 
   clear() {
+    this.movedMs = this.store.movedMs;
     this.stepMs = 0;
     this.known = { times: [], rows: new Map() };
     this.times = [];
@@ -86,6 +88,7 @@ export class Past {
   // To be called after hello and when somebody looks again.
   async refresh() {
     if (!this.isShown) return;
+    this.follow();
     const turn = this.turn += 1;
     this.askedTo = this.store.endTime;
     const since = Math.max(0, Math.round(this.store.endTime - this.rangeMs));
@@ -115,9 +118,21 @@ export class Past {
     this.joined = null;
   }
 
+  // Where the server's clock is set back, its history moves with it. Whether the clock was set.
+  follow() {
+    const by = this.store.movedMs - this.movedMs;
+    if (!by) return false;
+    this.movedMs += by;
+    const steps = Math.round(Math.min(0, by) / this.stepMs) * this.stepMs;
+    this.known.times = this.known.times.map((time) => time + steps);
+    this.joined = null;
+    return true;
+  }
+
   // Puts what the store has seen since behind what was asked for; each sample changes the last step.
   join() {
     const { store, known, stepMs } = this;
+    if (this.follow()) this.refresh();
     if (!stepMs || this.joined === store.pushes) return;
     this.joined = store.pushes;
     const last = known.times.at(-1) ?? -Infinity;

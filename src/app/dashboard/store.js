@@ -8,6 +8,8 @@ import { known } from "./units.js";
 
 const SAMPLES_MAX = 600;
 const WINDOW_MS = 600000;
+// A clock that seems to be ahead by less may be a first sample that was long under way.
+const AHEAD_MS_MIN = 60000;
 // Less than that is how a busy machine or a network is, and no news.
 const STALE_MS_MIN = 2000;
 
@@ -22,6 +24,9 @@ export class Store {
     this.sample = {};
     this.intervalMs = 1000;
     this.receivedAt = null;
+    // The most that the server's clock was ahead of elapsedMs, and how far it has been set since the page began.
+    this.aheadMs = 0;
+    this.movedMs = 0;
     this.times = [];
     this.columns = new Map();
     this.pushes = 0;
@@ -75,6 +80,7 @@ export class Store {
     this.alerts.clear();
     if (Array.isArray(message.alerts)) message.alerts.forEach((one) => this.alert(one));
     const snapshot = message.snapshot;
+    if (known(snapshot?.t)) this.follow(snapshot.t);
     this.load(message.history, snapshot);
     if (!snapshot) return;
     this.sample = {};
@@ -84,14 +90,29 @@ export class Store {
   add(sample) {
     if (!known(sample?.t)) return;
     this.merge(sample);
+    this.follow(sample.t);
     this.sample.t = sample.t;
     this.receivedAt = elapsedMs();
-    // The same sample again, or a clock set back: times must rise, so the newer word stands.
+    // The same sample again, or a clock set back a little: times must rise, so the newer word stands.
     while (this.times.length && this.times.at(-1) > sample.t - this.intervalMs / 4) this.pop();
     this.push(sample.t, this.figures(sample));
     while (this.times.length > SAMPLES_MAX + 1 || this.times[0] < sample.t - this.windowMs - this.intervalMs) this.shift();
     this.pushes += 1;
     if (this.pushes % 64 === 0) this.forget();
+  }
+
+  // When the server's clock is set, what is older moves with it, so that ages stay right and lines whole; the server's
+  // own history does the same with a clock set back. One that is far ahead of itself was set too: a sample that was
+  // long under way, or missed, is not ahead, nor is one after a sleep, which elapsedMs counts.
+  follow(time) {
+    const aheadMs = time - elapsedMs();
+    const newest = this.times.at(-1);
+    const isSet = newest - time > this.intervalMs || aheadMs - this.aheadMs > AHEAD_MS_MIN;
+    this.aheadMs = isSet || newest === undefined ? aheadMs : Math.max(aheadMs, this.aheadMs);
+    if (!isSet || newest === undefined) return;
+    const by = time - newest - Math.max(this.ageMs, this.intervalMs);
+    this.times = this.times.map((one) => one + by);
+    this.movedMs += by;
   }
 
   // Takes over what a message has and keeps the rest. Of a list it has all rows, if only some of their fields.

@@ -95,6 +95,7 @@ export class Tile {
     this.lines = definition.pair ?? (definition.line ? [{ color: 1, ...definition.line }] : []);
     // What the store keeps no column of is kept here, as it was seen.
     this.seen = { times: [], values: [] };
+    this.movedMs = 0;
     this.isMissing = true;
     this.recalledAt = -Infinity;
     if (!this.lines.length) return;
@@ -138,11 +139,14 @@ export class Tile {
   }
 
   see(sample, store) {
+    const by = store.movedMs - this.movedMs;
+    if (by) this.seen.times = this.seen.times.map((one) => one + by);
+    this.movedMs = store.movedMs;
     const { times, values } = this.seen;
     const time = sample.t;
     // After a time in which nobody looked.
     if (time - times.at(-1) > 5 * store.intervalMs) this.isMissing = true;
-    // A clock set back: times must rise, as the store's do.
+    // A clock set back a little: times must rise, as the store's do.
     while (times.at(-1) >= time) [times, values].forEach((list) => list.pop());
     while (times[0] < time - 2 * SPAN_MS) [times, values].forEach((list) => list.shift());
     times.push(time);
