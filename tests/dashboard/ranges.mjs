@@ -107,4 +107,34 @@ export const tests = {
     const after = await counts();
     check(after.every((count, index) => count >= before[index]), before, "columns, then", after);
   },
+
+  "a longer range keeps what it showed of a server that began anew without history": async (
+    world,
+  ) => {
+    const server = await world.server();
+    await server.sampled(60);
+    const page = await world.livePage(server, { path: "?range=2h" });
+    world.allow(page, /WebSocket connection to .* failed|ERR_CONNECTION_REFUSED/);
+    await until(() => answers(page).length > 0, "history");
+    const canvas = chart(page, "Memory");
+    // Seconds of the day of the first point.
+    const first = async () => {
+      await canvas.press("Home");
+      await frames(page);
+      const text = await canvas.getAttribute("aria-valuetext");
+      const [hours, minutes, seconds] = text.match(/\d+/g).map(Number);
+      return 3600 * hours + 60 * minutes + seconds;
+    };
+    await drawn(page, 20);
+    const before = await first();
+    await server.kill();
+    await state(page, "Reconnecting");
+    const known = answers(page).length;
+    await server.start();
+    await state(page, "Live");
+    await until(() => answers(page).length > known + 1, "history of the new process");
+    await drawn(page, 10);
+    const after = await first();
+    check(Math.abs(after - before) < 3, "begins", after - before, "s later");
+  },
 };

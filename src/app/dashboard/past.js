@@ -15,6 +15,8 @@ const METRICS_MAX = 8;
 const DEVICES_MAX = 6;
 // A new answer is asked for when so many points are missing from it.
 const POINTS_BEHIND = 6;
+// And after so long where there is none at all.
+const AGAIN_MS = 30000;
 
 const scalars = CHARTS.filter(({ list }) => !list).flatMap(({ series }) => series.map(({ path }) => path));
 
@@ -100,20 +102,38 @@ export class Past {
     this.changed();
   }
 
+  // Takes over an answer, and from before it what has been shown: a server that began anew may have lost it.
   take(series) {
-    this.stepMs = Math.max(this.store.intervalMs, ...series.map((one) => one.step_ms));
+    this.join();
+    const first = Math.min(...series.map(({ points }) => points[0][0]));
+    const from = this.store.endTime - this.rangeMs;
+    const shown = [...this.bands].map(([metric, { lows, highs }]) => {
+      const means = this.columns.get(metric);
+      const points = this.times.map((time, at) => [time, lows[at], means[at], highs[at]]).filter(([time, , mean]) =>
+        mean !== null && time + this.stepMs > from && time + this.stepMs <= first);
+      return { metric, step_ms: this.stepMs, points };
+    });
+    const all = [...shown.filter(({ points }) => points.length), ...series];
+    const stepMs = this.stepMs = Math.max(this.store.intervalMs, ...all.map((one) => one.step_ms));
     // The first point of a series begins where it does, and not with its step.
-    const place = (time) => Math.floor(time / this.stepMs) * this.stepMs;
-    const times = [...new Set(series.flatMap(({ points }) => points.map(([time]) => place(time))))].sort((a, b) => a - b);
+    const place = (time) => Math.floor(time / stepMs) * stepMs;
+    const times = [...new Set(all.flatMap(({ points }) => points.map(([time]) => place(time))))].sort((a, b) => a - b);
     const index = new Map(times.map((time, at) => [time, at]));
-    const rows = new Map(series.map(({ metric, points }) => {
-      const [low, mean, high] = Array.from({ length: 3 }, () => new Array(times.length).fill(null));
-      points.forEach(([time, ...point]) => {
+    const rows = new Map();
+    for (const { metric, points } of all) {
+      if (!rows.has(metric)) {
+        rows.set(metric, Object.fromEntries(["low", "mean", "high", "count"].map((name) => [name, times.map(() => null)])));
+      }
+      const { low, mean, high, count } = rows.get(metric);
+      for (const [time, least, middle, most] of points) {
         const at = index.get(place(time));
-        [low[at], mean[at], high[at]] = point;
-      });
-      return [metric, { low, mean, high }];
-    }));
+        low[at] = Math.min(low[at] ?? least, least);
+        high[at] = Math.max(high[at] ?? most, most);
+        // Points of shorter steps than the others' share one.
+        count[at] += 1;
+        mean[at] += (middle - mean[at]) / count[at];
+      }
+    }
     this.known = { times, rows };
     this.joined = null;
   }
@@ -132,10 +152,13 @@ export class Past {
   // Puts what the store has seen since behind what was asked for; each sample changes the last step.
   join() {
     const { store, known, stepMs } = this;
-    if (this.follow()) this.refresh();
+    const isSet = this.follow();
+    const last = known.times.at(-1) ?? -Infinity;
+    // An answer that is late or refused is not asked for any sooner.
+    const behindMs = (store.times.at(-1) ?? 0) - Math.max(last, this.askedTo);
+    if (isSet || behindMs > (POINTS_BEHIND * stepMs || AGAIN_MS)) this.refresh();
     if (!stepMs || this.joined === store.pushes) return;
     this.joined = store.pushes;
-    const last = known.times.at(-1) ?? -Infinity;
     // The last step that was asked for was not over then.
     const steps = new Map();
     store.times.forEach((time, index) => {
@@ -160,9 +183,6 @@ export class Past {
       if (row) this.bands.set(path, { lows: joined("low"), highs: joined("high") });
     }
     this.addTotals(whole.length);
-    // An answer that is late or refused is not asked for any sooner.
-    const end = store.times.at(-1) ?? 0;
-    if (end - Math.max(last, this.askedTo) > POINTS_BEHIND * stepMs) this.refresh();
   }
 
   // Of the means: the least of a sum is not the sum of the least.
