@@ -112,13 +112,6 @@ export const tests = {
     let isReal = true;
     const page = await world.livePage(server, {
       change: (message) => (isReal || message.type !== "metrics" ? message : null),
-      // Seconds pass between two frames of it: for a page, a time in which nobody looked, whose past
-      // it then asks for. So often that a server would close.
-      asked: (message) => {
-        if (isReal || message.what !== "history") return message;
-        page.socket.send(JSON.stringify({ type: "error", code: "limit", id: message.id }));
-        return null;
-      },
     });
     await drawn(page, 5);
     isReal = false;
