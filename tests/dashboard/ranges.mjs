@@ -20,6 +20,16 @@ const answers = (page) => page.heard.filter(({ type }) => type === "history");
 const hasLine = (page, heading) =>
   until(async () => (await ink(chart(page, heading))).count > 0, `line in ${heading}`);
 
+// Second of the day of the first point in the chart of memory.
+async function first(page) {
+  const canvas = chart(page, "Memory");
+  await canvas.press("Home");
+  await frames(page);
+  const text = await canvas.getAttribute("aria-valuetext");
+  const [hours, minutes, seconds] = text.match(/\d+/g).map(Number);
+  return 3600 * hours + 60 * minutes + seconds;
+}
+
 export const tests = {
   "two hours and a day come from history, and the address keeps which": async (world) => {
     const server = await world.server();
@@ -116,17 +126,8 @@ export const tests = {
     const page = await world.livePage(server, { path: "?range=2h" });
     world.allow(page, /WebSocket connection to .* failed|ERR_CONNECTION_REFUSED/);
     await until(() => answers(page).length > 0, "history");
-    const canvas = chart(page, "Memory");
-    // Seconds of the day of the first point.
-    const first = async () => {
-      await canvas.press("Home");
-      await frames(page);
-      const text = await canvas.getAttribute("aria-valuetext");
-      const [hours, minutes, seconds] = text.match(/\d+/g).map(Number);
-      return 3600 * hours + 60 * minutes + seconds;
-    };
     await drawn(page, 20);
-    const before = await first();
+    const before = await first(page);
     await server.kill();
     await state(page, "Reconnecting");
     const known = answers(page).length;
@@ -134,7 +135,29 @@ export const tests = {
     await state(page, "Live");
     await until(() => answers(page).length > known + 1, "history of the new process");
     await drawn(page, 10);
-    const after = await first();
+    const after = await first(page);
+    check(Math.abs(after - before) < 3, "begins", after - before, "s later");
+  },
+
+  "a history that seems to end after the newest sample moves nothing": async (world) => {
+    const server = await world.server();
+    await server.sampled(20);
+    let byMs = 0;
+    const page = await world.livePage(server, {
+      change: (message) => {
+        if (message.type === "hello") for (const one of Object.values(message.history)) one.t0 += byMs;
+        return message;
+      },
+    });
+    await drawn(page, 5);
+    const before = await first(page);
+    // So it is where each step took a little longer than a step.
+    byMs = 5000;
+    await page.socket.close({ code: 1011 });
+    await state(page, "Reconnecting");
+    await state(page, "Live");
+    await drawn(page, 5);
+    const after = await first(page);
     check(Math.abs(after - before) < 3, "begins", after - before, "s later");
   },
 };

@@ -81,7 +81,12 @@ export class Store {
     if (Array.isArray(message.alerts)) message.alerts.forEach((one) => this.alert(one));
     const snapshot = message.snapshot;
     if (known(snapshot?.t)) this.follow(snapshot.t);
-    this.load(message.history, snapshot);
+    const history = message.history ?? {};
+    // The newest of it is the snapshot's. Steps of a busy machine are longer than they say, and would add up.
+    if (known(snapshot?.t)) {
+      for (const one of Object.values(history)) if (one?.values) one.t0 = snapshot.t - (one.values.length - 1) * one.step_ms;
+    }
+    this.load(history, snapshot);
     if (!snapshot) return;
     this.sample = {};
     this.add(snapshot);
@@ -106,7 +111,7 @@ export class Store {
   // long under way, or missed, is not ahead, nor is one after a sleep, which elapsedMs counts.
   follow(time) {
     const aheadMs = time - elapsedMs();
-    const newest = this.times.at(-1);
+    const newest = this.sample.t;
     const isSet = newest - time > this.intervalMs || aheadMs - this.aheadMs > AHEAD_MS_MIN;
     this.aheadMs = isSet || newest === undefined ? aheadMs : Math.max(aheadMs, this.aheadMs);
     if (!isSet || newest === undefined) return;
