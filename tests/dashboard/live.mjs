@@ -184,6 +184,19 @@ export const tests = {
     equal(page.heard.filter(({ type }) => type === "hello").length, 1);
   },
 
+  "what was swallowed on its way is filled from history": async (world) => {
+    let isCut = false;
+    const { server, page } = await lined(world, {
+      change: (message) => (isCut && message.type === "metrics" ? null : message),
+    });
+    isCut = true;
+    await server.sampled((await server.snapshot()).seq + 50);
+    isCut = false;
+    await drawn(page);
+    await until(async () => (await ink(chart(page, "Memory"))).holes.length === 0, "line without gaps");
+    equal(page.heard.filter(({ type }) => type === "hello").length, 1);
+  },
+
   "a tab behind another draws nothing, and is whole when it is back in front": async (world) => {
     const server = await world.server();
     await server.sampled(20);

@@ -3,13 +3,18 @@
 // `heard(message)` is called for each message after the store has what is in it, `changed()` when the connection's
 // state changes. Draws nothing.
 
+import { elapsedMs } from "./clock.js";
 import { Store } from "./store.js";
 import { fetchSeries } from "./past.js";
 import { Connection } from "./connection.js";
 
+// What was missed is asked for no sooner again: a busy machine misses samples, and its history has none of them either.
+const FILL_MS = 30000;
+const MISSED_STEPS = 5;
+
 export class Feed {
   constructor(origin, topics, heard, changed, token) {
-    Object.assign(this, { origin, topics, heard, store: new Store(), isPaused: false, slowGranted: false });
+    Object.assign(this, { origin, topics, heard, store: new Store(), isPaused: false, slowGranted: false, filledAt: -FILL_MS });
     this.ask = (message, then) => this.connection.ask(message, then);
     this.connection = new Connection(socketAddress(origin, token), (message) => this.receive(message), changed);
   }
@@ -61,7 +66,11 @@ export class Feed {
 
   take(message) {
     if (message.sub !== undefined) return this.store.merge(message);
-    this.store.add(message);
+    const { store } = this;
+    store.add(message);
+    // Swallowed by a sleep or a slow network: the connection has outlived it, and history has what was meanwhile.
+    const last = store.times.at(-2);
+    if (store.times.at(-1) - last > MISSED_STEPS * store.intervalMs && elapsedMs() - this.filledAt > FILL_MS) this.fill(last);
     if (this.slowGranted) this.subscribe("default");
     this.slowGranted = false;
   }
@@ -88,9 +97,10 @@ export class Feed {
     await this.fill();
   }
 
-  async fill() {
+  async fill(last = this.store.times.at(-1) ?? 0) {
     const { store } = this;
-    const since = Math.round(Math.max(store.times.at(-1) ?? 0, store.now - store.windowMs));
+    this.filledAt = elapsedMs();
+    const since = Math.round(Math.max(last, store.now - store.windowMs));
     const series = await fetchSeries(this.ask, store, { since });
     if (series) store.fill(series);
   }
