@@ -154,6 +154,8 @@ export const tests = {
     const server = await world.server();
     const page = await world.livePage(server);
     world.allow(page, AWAY);
+    // What was asked of the server while it hung.
+    world.allow(page, /ERR_CONNECTION_RESET/);
     server.signal("SIGSTOP");
     await state(page, "Stale");
     await setClock(page, -HOUR_MS);
@@ -307,8 +309,10 @@ export const tests = {
     const server = await world.server();
     const page = await world.page(server, { change: () => null });
     equal(await page.textContent("#state"), "Connecting");
+    // It tries again soon, so this is watched for from before.
+    const shown = state(page, "Reconnecting");
     await page.socket.close({ code: 1011 });
-    await state(page, "Reconnecting");
+    await shown;
     equal(await age(page), "no sample yet");
     check(
       !/\d+(\.\d+)?\s*(%|B)/.test(await page.textContent("#tiles")),
