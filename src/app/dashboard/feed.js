@@ -14,7 +14,8 @@ const MISSED_STEPS = 5;
 
 export class Feed {
   constructor(origin, topics, heard, changed, token) {
-    Object.assign(this, { origin, topics, heard, store: new Store(), isPaused: false, slowGranted: false, filledAt: -FILL_MS });
+    Object.assign(this, { origin, topics, heard, store: new Store(), isPaused: false, slowGranted: false });
+    this.filledAt = -FILL_MS;
     this.ask = (message, then) => this.connection.ask(message, then);
     this.connection = new Connection(socketAddress(origin, token), (message) => this.receive(message), changed);
   }
@@ -69,8 +70,9 @@ export class Feed {
     const { store } = this;
     store.add(message);
     // Swallowed by a sleep or a slow network: the connection has outlived it, and history has what was meanwhile.
-    const last = store.times.at(-2);
-    if (store.times.at(-1) - last > MISSED_STEPS * store.intervalMs && elapsedMs() - this.filledAt > FILL_MS) this.fill(last);
+    const [last, newest] = store.times.slice(-2);
+    const isMissed = newest - last > MISSED_STEPS * store.intervalMs;
+    if (isMissed && elapsedMs() - this.filledAt > FILL_MS) this.fill(last);
     if (this.slowGranted) this.subscribe("default");
     this.slowGranted = false;
   }

@@ -31,8 +31,8 @@ function wanted(store) {
 }
 
 // The series of all that charts draw, or of other lists of metrics, each as the server has it; null when the connection
-// was lost or the server's clock set. One after another: what a metric without history spoils is asked for again one by one, and what has none is
-// asked for no more.
+// was lost or the server's clock set. One after another: what a metric without history spoils is asked for again one by
+// one, and what has none is asked for no more.
 export async function fetchSeries(ask, store, terms, lists = wanted(store)) {
   const asked = (metric) => new Promise((then) => ask({ what: "history", metric, ...terms }, then));
   const { movedMs } = store;
@@ -122,7 +122,8 @@ export class Past {
     const rows = new Map();
     for (const { metric, points } of all) {
       if (!rows.has(metric)) {
-        rows.set(metric, Object.fromEntries(["low", "mean", "high", "count"].map((name) => [name, times.map(() => null)])));
+        const [low, mean, high, count] = Array.from({ length: 4 }, () => new Array(times.length).fill(null));
+        rows.set(metric, { low, mean, high, count });
       }
       const { low, mean, high, count } = rows.get(metric);
       for (const [time, least, middle, most] of points) {

@@ -84,7 +84,9 @@ export class Store {
     const history = message.history ?? {};
     // The newest of it is the snapshot's. Steps of a busy machine are longer than they say, and would add up.
     if (known(snapshot?.t)) {
-      for (const one of Object.values(history)) if (one?.values) one.t0 = snapshot.t - (one.values.length - 1) * one.step_ms;
+      for (const one of Object.values(history)) {
+        if (one?.values) one.t0 = snapshot.t - (one.values.length - 1) * one.step_ms;
+      }
     }
     this.load(history, snapshot);
     if (!snapshot) return;
