@@ -193,6 +193,8 @@ export const tests = {
     });
     isCut = true;
     await server.sampled((await server.snapshot()).seq + 50);
+    // Of a busy machine it may have asked before, which is long ago then.
+    await setClock(page, 60000);
     isCut = false;
     await drawn(page);
     await until(async () => (await ink(chart(page, "Memory"))).holes.length === 0, "line without gaps");

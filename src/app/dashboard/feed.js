@@ -10,12 +10,12 @@ import { Connection } from "./connection.js";
 
 // What was missed is asked for no sooner again: a busy machine misses samples, and its history has none of them either.
 const FILL_MS = 30000;
-const MISSED_STEPS = 5;
 
 export class Feed {
   constructor(origin, topics, heard, changed, token) {
     Object.assign(this, { origin, topics, heard, store: new Store(), isPaused: false, slowGranted: false });
     this.filledAt = -FILL_MS;
+    this.missedFrom = null;
     this.ask = (message, then) => this.connection.ask(message, then);
     this.connection = new Connection(socketAddress(origin, token), (message) => this.receive(message), changed);
   }
@@ -71,8 +71,8 @@ export class Feed {
     store.add(message);
     // Swallowed by a sleep or a slow network: the connection has outlived it, and history has what was meanwhile.
     const [last, newest] = store.times.slice(-2);
-    const isMissed = newest - last > MISSED_STEPS * store.intervalMs;
-    if (isMissed && elapsedMs() - this.filledAt > FILL_MS) this.fill(last);
+    if (newest - last > store.gapMs) this.missedFrom ??= last;
+    if (this.missedFrom && elapsedMs() - this.filledAt > FILL_MS) this.fill(this.missedFrom);
     if (this.slowGranted) this.subscribe("default");
     this.slowGranted = false;
   }
@@ -102,6 +102,7 @@ export class Feed {
   async fill(last = this.store.times.at(-1) ?? 0) {
     const { store } = this;
     this.filledAt = elapsedMs();
+    this.missedFrom = null;
     const since = Math.round(Math.max(last, store.now - store.windowMs));
     const series = await fetchSeries(this.ask, store, { since });
     if (series) store.fill(series);
