@@ -56,7 +56,7 @@ export class SignIn {
     const response = await fetch("api/v1/snapshot", { method: "HEAD", cache: "no-store" }).catch(() => null);
     if (response === null || (response.status === 401) === this.isAsking) return;
     this.form.hidden = response.status !== 401;
-    this.button.hidden = true;
+    this.button.hidden = this.isAsking || !isRemembered();
     if (this.isAsking) this.input.focus();
   }
 

@@ -3,7 +3,7 @@
 
 import { elapsedMs } from "./clock.js";
 import { alertText, alertTitle, SEVERITIES, worst } from "./definitions.js";
-import { element, Meter, setAttribute, setFigure, setText } from "./dom.js";
+import { element, Meter, setAttribute, setFigure, setText, shape } from "./dom.js";
 import { fetchSeries } from "./past.js";
 import { nearestIndex } from "./store.js";
 import { known, moment } from "./units.js";
@@ -14,16 +14,10 @@ const RECALL_MS = 30000;
 // So many steps across: a step is the highest of its samples, so that what was short is seen too.
 const STEPS = 100;
 const HEIGHT = 100;
-const SVG = "http://www.w3.org/2000/svg";
 
 // Two paths a line: the line itself and, of the first, the shade below it. Colours and size are the sheet's matter.
 class Spark {
   constructor(lines) {
-    const shape = (name, attributes) => {
-      const node = document.createElementNS(SVG, name);
-      Object.entries(attributes).forEach(([key, value]) => node.setAttribute(key, value));
-      return node;
-    };
     const viewBox = "0 0 " + STEPS + " " + HEIGHT;
     this.node = shape("svg", { class: "spark", viewBox, preserveAspectRatio: "none", "aria-hidden": "true" });
     this.paths = lines.map(({ color }, index) => {
