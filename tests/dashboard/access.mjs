@@ -63,8 +63,13 @@ export const tests = {
       check(await field.isHidden(), "the field stays");
       equal(await field.inputValue(), "");
       check(!page.url().includes(TOKEN), "the token is in the address", page.url());
+      const host = await page.evaluate(() => document.activeElement.id);
+      equal(host, "host");
       await page.reload();
       await state(page, "Live");
+      const other = await page.context().newPage();
+      await other.goto(server.url);
+      await state(other, "Live");
       const kept = await page.evaluate(
         () => document.cookie + JSON.stringify({ ...localStorage, ...sessionStorage }),
       );
@@ -72,6 +77,10 @@ export const tests = {
       await page.getByRole("button", { name: "Sign out" }).click();
       await page.getByLabel(/token/i).first().waitFor();
       check(await page.getByRole("button", { name: "Sign out" }).isHidden(), "the button stays");
+      await other
+        .getByLabel(/token/i)
+        .first()
+        .waitFor();
     } finally {
       await rm(folder, { recursive: true });
     }

@@ -145,6 +145,23 @@ function absent({ tiles, charts }, { memory, disks, networks }) {
 }
 
 export const tests = {
+  "a filesystem that is nearly full is told of, though no rule watches it": async (world) => {
+    const server = await world.server();
+    await server.sampled(3);
+    const full = (sample) => {
+      const first = sample?.filesystems?.[0];
+      if (first) Object.assign(first, { mount: "/data", usage: 99.6 });
+    };
+    const page = await world.livePage(server, {
+      change: (message) => {
+        full(message.snapshot);
+        full(message);
+        return message;
+      },
+    });
+    await page.locator("#health").filter({ hasText: "Nearly full/data is 99.6\u00a0% full" }).waitFor();
+  },
+
   "every tile has a figure where the server has one, and every chart a line": async (world) => {
     const server = await world.server();
     await server.sampled(20);

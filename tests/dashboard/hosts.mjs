@@ -118,11 +118,24 @@ export const tests = {
 
   "a host that does not allow the page is told of, with what to do": async (world) => {
     await several(world, [{ isAllowed: false }], async (first, other) => {
-      const page = await world.livePage(first, { others: [other] });
+      const page = await world.livePage(first, { others: [other], clock: true });
       world.allow(page, REFUSED);
       await says(page, other, `--allow-origin ${origin(first)}`);
       equal(await page.textContent("#state"), "Live");
+      // Whoever is refused again and again would count as failures there.
+      const sockets = [];
+      page.on("websocket", (socket) => sockets.push(socket.url()));
+      await page.clock.fastForward(50000);
+      await page.clock.runFor(2000);
+      equal(sockets, []);
     });
+  },
+
+  "an address that names the hosts shows this one where there is no other": async (world) => {
+    const server = await world.server();
+    const page = await world.livePage(server, { path: "?panel=hosts" });
+    await page.locator("#hosts li").filter({ hasText: "Live" }).waitFor();
+    equal(await page.locator("#hosts li").count(), 1);
   },
 
   "a page that came by https says of a host without it that it cannot open ws://": async (

@@ -223,7 +223,7 @@ export const tests = {
   },
 
   "nothing moves after the first drawing": async (world) => {
-    for (const width of [1280, 360]) {
+    for (const width of [1280, 860, 360]) {
       const server = await world.server();
       await server.sampled(5);
       // The greeting comes late, so that the page without a sample is surely seen too.
@@ -231,7 +231,12 @@ export const tests = {
       const page = await world.page(server, {
         width,
         change: (message) => {
-          if (message.type === "hello") hello = message;
+          // Names as a cloud gives them.
+          if (message.type === "hello") {
+            hello = message;
+            message.host.name = "ip-172-31-255-255.eu-central-1.compute.internal";
+            message.host.cpu_model = "Intel(R) Xeon(R) Platinum 8259CL CPU @ 2.50GHz";
+          }
           return hello === message ? null : message;
         },
       });
@@ -245,6 +250,32 @@ export const tests = {
       world.note(`layout shift at ${width} px: ${sum.toFixed(4)}`);
       check(sum < 0.02, width, "px:", sum, shifts.slice(0, 4));
     }
+  },
+
+  "a part that is shown alone fills the window, and its state lies over nothing": async (world) => {
+    const server = await world.server();
+    const page = await world.livePage(server, { path: "?panel=cpu,memory" });
+    world.allow(page, /WebSocket connection to .* failed|ERR_CONNECTION_(REFUSED|RESET)/);
+    const boxes = () =>
+      page.evaluate(() =>
+        ["#link", "#charts"].map((name) => {
+          const { top, bottom } = document.querySelector(name).getBoundingClientRect();
+          return { top, bottom };
+        }),
+      );
+    const ends = async (word) => {
+      for (const width of [360, 1280]) {
+        await page.setViewportSize({ width, height: 900 });
+        await frames(page, 3);
+        const [link, charts] = await boxes();
+        check(link.bottom <= charts.top + 1, word, width, link, charts);
+        check(Math.abs(charts.bottom - 890) < 12, word, width, "the charts end at", charts.bottom);
+      }
+    };
+    await ends("live");
+    await server.kill();
+    await state(page, "Reconnecting");
+    await ends("away");
   },
 
   "who asks for less motion gets none": async (world) => {

@@ -201,6 +201,29 @@ export const tests = {
     equal(page.heard.filter(({ type }) => type === "hello").length, 1);
   },
 
+  "figures that are stale are grey in light and dark, however dark was chosen": async (world) => {
+    const server = await world.server();
+    const looks = (page) =>
+      page.evaluate(() => {
+        const style = getComputedStyle(document.documentElement);
+        return ["--s1", "--text", "--muted"].map((name) => style.getPropertyValue(name));
+      });
+    const pages = [];
+    for (const [colorScheme, path] of [
+      ["light", ""],
+      ["dark", ""],
+      ["light", "?theme=dark"],
+      ["dark", "?theme=light"],
+    ])
+      pages.push(await world.livePage(server, { colorScheme, path }));
+    server.signal("SIGSTOP");
+    for (const page of pages) {
+      await state(page, "Stale");
+      const [line, text, muted] = await looks(page);
+      equal([line, text], [muted, muted]);
+    }
+  },
+
   "a tab behind another draws nothing, and is whole when it is back in front": async (world) => {
     const server = await world.server();
     await server.sampled(20);
@@ -403,6 +426,28 @@ export const tests = {
       .filter({ hasText: /3 messages about alerts/ })
       .waitFor();
     await health.filter({ hasText: /all well/i }).waitFor();
+  },
+
+  "what fires is known of a server too that does not say so in its greeting": async (world) => {
+    const server = await world.server();
+    const page = await world.page(server);
+    await page.context().route("**/api/v1/alerts", async (route) => {
+      const answer = await route.fetch();
+      const rules = [
+        {
+          name: "full",
+          metric: "memory.usage",
+          above: 1,
+          value: 50,
+          severity: "critical",
+          state: "firing",
+          since: Date.now(),
+        },
+      ];
+      await route.fulfill({ response: answer, json: { rules, transitions: [] } });
+    });
+    await page.reload();
+    await page.locator("#health").filter({ hasText: /memory usage above 1/i }).waitFor();
   },
 
   "an alert comes and goes with what the server says": async (world) => {

@@ -50,6 +50,51 @@ export const tests = {
     equal(new URL(page.url()).search, "");
   },
 
+  "the total of one device over a longer range is drawn as the device is, with its extremes":
+    async (world) => {
+      const server = await world.server({ interval: "1s" });
+      await server.sampled(15);
+      // Other points than zeros, which every host has.
+      let seed = 1;
+      const change = (message) => {
+        if (message.snapshot) one(message.snapshot);
+        one(message);
+        for (const { points } of message.series ?? []) {
+          points.forEach((point) => {
+            seed = (seed * 48271) % 2147483647;
+            point.splice(1, 3, 1000, 30000 + (seed % 10000), 90000);
+          });
+        }
+        return message;
+      };
+      const one = (message) => {
+        if (!message.disks) return;
+        const rates = { read_bytes_per_s: 50000, write_bytes_per_s: 20000 };
+        message.disks = [{ ...message.disks[0], name: "vda", ...rates }];
+      };
+      const page = await world.livePage(server, { path: "?range=2h&panel=disk", change });
+      await until(() => answers(page).length > 0, "history");
+      await drawn(page, 3);
+      // Between two samples, so that the time axis is the same.
+      const [total, device] = await until(async () => {
+        const before = page.heard.length;
+        const pictures = await page.evaluate(async () => {
+          const [canvas, picker] = ["canvas", "select"].map((name) => document.querySelector(name));
+          const found = [];
+          for (const value of ["*", "vda"]) {
+            picker.value = value;
+            picker.dispatchEvent(new Event("change"));
+            for (let left = 3; left > 0; left -= 1) await new Promise(requestAnimationFrame);
+            found.push(canvas.toDataURL());
+          }
+          return found;
+        });
+        return page.heard.length === before ? pictures : null;
+      }, "moment without a sample");
+      check(total === device, "the total is drawn otherwise than its one device");
+      check(answers(page).at(-1).series.length > 0, "no history");
+    },
+
   "a longer range goes on with the newest samples": async (world) => {
     const server = await world.server();
     await server.sampled(20);

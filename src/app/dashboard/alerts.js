@@ -4,7 +4,7 @@
 import { alertTitle, ruleText, SEVERITIES, written } from "./definitions.js";
 import { element, setText } from "./dom.js";
 import { Poller } from "./poller.js";
-import { duration, moment } from "./units.js";
+import { duration, moment, NONE } from "./units.js";
 
 // Nothing tells that a rule is about to fire; that may be so old.
 const RULES_MS = 10000;
@@ -59,7 +59,7 @@ export class Alerts {
     setText(this.note, now.length ? now.length + " firing" : "");
     const items = [...now.map((one) => event(one)), ...this.past.map((one) => event(one, one.until))];
     this.list.replaceChildren(...items);
-    const none = this.known ? "Nothing has fired." : "Nothing is firing.";
+    const none = this.known ? "Nothing has fired." : NONE;
     if (!items.length) this.list.append(element("li", "none", none));
   }
 }

@@ -61,7 +61,7 @@ export class Chart {
     canvas.setAttribute("role", "slider");
     canvas.setAttribute("aria-label", this.definition.title + " over time; arrow keys read single samples");
     canvas.setAttribute("aria-valuetext", "newest sample");
-    canvas.setAttribute("aria-valuemin", "0");
+    for (const end of ["min", "now", "max"]) canvas.setAttribute("aria-value" + end, "0");
     const point = (event) => {
       const box = canvas.getBoundingClientRect();
       const fraction = (event.clientX - box.left - LEFT) / (box.width - LEFT - RIGHT);

@@ -25,10 +25,11 @@ export const entries = (sample, topic) =>
   Array.isArray(sample?.[topic]) ? sample[topic].filter((entry) => entry && typeof entry === "object") : [];
 
 // A router's writable root is often only visible as /overlay. Another that is nearly full is what is to be seen first.
-const root = (sample) => {
+export const FULL = 90;
+export const root = (sample) => {
   const all = entries(sample, "filesystems");
   const main = all.find((one) => one.mount === "/") ?? all.find((one) => one.mount === "/overlay") ?? all[0];
-  return all.reduce((most, one) => one.usage >= 90 && one.usage > most.usage ? one : most, main);
+  return all.reduce((most, one) => one.usage >= FULL && one.usage > most.usage ? one : most, main);
 };
 
 const coreCount = (sample, store) => sample.cpu?.cores?.length || store.host.cores;
@@ -99,7 +100,7 @@ export const TILES = [
     label: "Pressure", note: () => "10 s", slow: ["pressure.cpu_some", "pressure.memory_some", "pressure.io_some"],
     figure: (sample) => percent(pressed(sample)),
     detail: (sample) => known(pressed(sample)) ? "CPU " + whole(sample.pressure.cpu_some) + " · mem "
-      + whole(sample.pressure.memory_some) + " · I/O " + whole(sample.pressure.io_some) : "not told by this kernel",
+      + whole(sample.pressure.memory_some) + " · I/O " + whole(sample.pressure.io_some) : sample.t ? "not told by this kernel" : NONE,
     line: {
       color: 3, seen: (sample) => pressed(sample),
       past: () => ["pressure.cpu_some", "pressure.memory_some", "pressure.io_some"],

@@ -2,6 +2,7 @@
 // browser itself connects to each of them, for the little that a row shows; a token that is typed here stays in this
 // tab. While nobody sees the page the others are left alone.
 
+import { elapsedMs } from "./clock.js";
 import { alertTitle, ROW_TOPICS, TILES, worst } from "./definitions.js";
 import { element, setAttribute, setText } from "./dom.js";
 import { Feed } from "./feed.js";
@@ -9,6 +10,8 @@ import { Tile } from "./tiles.js";
 import { clockSeconds, duration } from "./units.js";
 
 const TOKEN_KEY = "vitald.token.";
+// What refuses this page is asked so rarely whether it still does.
+const REFUSED_MS = 60000;
 const TOLD = {
   wrong: "This token is not its token.",
   429: "Too many wrong tokens from here: wait a minute.",
@@ -50,7 +53,7 @@ class Row {
     this.state = element("span");
     this.age = element("small");
     this.words = element("p", "words");
-    this.head = element("header", "", element("h3", "", this.title, this.place),
+    this.head = element("header", "", element("h3", "", this.title, " ", this.place),
       element("p", "state", element("i", "dot"), this.state, this.age), this.words);
     this.node = element("li", "card host", this.head, element("div", "figures", ...this.tiles.map(({ node }) => node)));
   }
@@ -73,6 +76,7 @@ class Row {
     const { store, state } = this.feed;
     setText(this.title, store.host.name ?? this.name);
     setText(this.place, store.host.name ? this.name : "");
+    setAttribute(this.title, "title", this.title.textContent + ", " + this.name);
     setText(this.state, this.stateText);
     setText(this.age, store.ageMs === null ? "" : state === "live" ? clockSeconds.format(store.sample.t)
       : duration(store.ageMs / 1000) + " ago");
@@ -132,8 +136,10 @@ class Other extends Row {
   }
 
   async find() {
-    const status = await this.probe(this.token);
+    let status = await this.probe(this.token);
     const isThere = status > 0 || await fetch(this.origin + "/healthz", { mode: "no-cors" }).then(() => true, () => false);
+    // It may just have come back.
+    if (status === 0 && isThere) status = await this.probe(this.token);
     if (this.feed.state === "waiting") this.explain(status, isThere);
     this.schedule();
   }
@@ -144,7 +150,11 @@ class Other extends Row {
         : status === 401 && this.token ? TOLD.wrong : TOLD[status] ?? "";
     this.isAsked = status === 401 || (status === 429 && this.isAsked);
     this.form.hidden = !this.isAsked;
-    if (this.isAsked) this.feed.connection.hold();
+    // One that refuses this page is not to count the failures of others.
+    this.isRefused = status === 0 && isThere;
+    if (this.isAsked || this.isRefused) this.feed.connection.hold();
+    else this.feed.connection.release();
+    this.askedAt = elapsedMs();
   }
 
   async enter(token) {
@@ -164,6 +174,7 @@ class Other extends Row {
     keep(this.key, token);
     this.leave.hidden = !token;
     this.form.hidden = true;
+    this.title.focus();
     this.isAsked = false;
     this.why = "";
     this.feed.show(token);
@@ -172,6 +183,7 @@ class Other extends Row {
 
   check() {
     this.feed.connection.check();
+    if (this.isRefused && elapsedMs() - this.askedAt > REFUSED_MS) this.find();
     if (this.feed.state !== "live") this.schedule();
   }
 
@@ -193,13 +205,13 @@ export class Hosts {
     Object.assign(this, { feed, own: null, others: [], asked: null });
     this.note = element("small");
     this.list = element("ul");
-    this.node = element("div", "", element("h2", "", "Hosts", this.note), this.list);
+    this.node = element("div", "", element("h2", "", "Hosts ", this.note), this.list);
   }
 
   // Asks this server which others there are, until it has said so; the page's policy is as old as the page.
-  load() {
+  load(isWanted) {
     this.asked ??= fetch("dashboard.json").then((response) => response.json())
-      .then(({ hosts }) => { if (hosts.length) this.show(hosts); }).catch(() => { this.asked = null; });
+      .then(({ hosts }) => { if (hosts.length || isWanted) this.show(hosts); }).catch(() => { this.asked = null; });
     return this.asked;
   }
 
@@ -237,7 +249,7 @@ export class Hosts {
   }
 
   resume() {
-    for (const other of this.others) if (!other.isAsked) other.feed.connection.release();
+    for (const { isAsked, isRefused, feed } of this.others) if (!isAsked && !isRefused) feed.connection.release();
   }
 }
 

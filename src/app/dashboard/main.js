@@ -9,7 +9,7 @@ import { Past, RANGES } from "./past.js";
 import { chosen, keepRange, range, theme } from "./options.js";
 import { SignIn } from "./signin.js";
 import { Chart } from "./chart.js";
-import { setText } from "./dom.js";
+import { setAttribute, setText } from "./dom.js";
 import { clockSeconds, duration } from "./units.js";
 import { Alerts } from "./alerts.js";
 import { Processes } from "./processes.js";
@@ -44,6 +44,7 @@ let cursor = null;
 let colors = null;
 let frameAsked = false;
 let version = null;
+let alertsTold = 0;
 let hiddenTimer = 0;
 
 function schedule() {
@@ -121,6 +122,7 @@ function welcome(message) {
   const { host, server } = store;
   setText(find("host"), host.name ?? location.host);
   setText(find("facts"), hostFacts(host));
+  for (const id of ["host", "facts"]) setAttribute(find(id), "title", find(id).textContent);
   setText(find("about"), [server.name ?? "vitald", server.version, "sample every " + store.intervalMs / 1000 + " s"]
     .filter(Boolean).join(" · "));
   find("notice").hidden = true;
@@ -131,22 +133,23 @@ function welcome(message) {
   past.refresh();
   processes.poller.check();
   own.poller.check();
-  readAlerts();
-  if (shown === null || shown.has("hosts")) hosts.load();
+  readAlerts(true);
+  if (shown === null || shown.has("hosts")) hosts.load(shown !== null);
 }
 
-async function readAlerts() {
-  const rows = await alerts.fetch();
+// `isLost`: what fires may not have been told of, by an old server's greeting or because it was dropped.
+async function readAlerts(isLost) {
+  const before = alertsTold;
+  const rules = await alerts.fetch();
+  // What was told meanwhile is newer.
+  if (rules && isLost && before === alertsTold) store.settle(rules);
   schedule();
-  return rows;
 }
 
 // Of what was dropped on its way nothing is lost: it can be read.
-async function mend({ missed }) {
+function mend({ missed }) {
   notify(missed + (missed === 1 ? " message" : " messages") + " about alerts did not get through. The list was read anew.");
-  const rows = await readAlerts();
-  if (rows) store.settle(rows);
-  schedule();
+  readAlerts(true);
 }
 
 function receive(message) {
@@ -155,7 +158,8 @@ function receive(message) {
       welcome(message);
       break;
     case "alert":
-      readAlerts();
+      alertsTold += 1;
+      readAlerts(false);
       break;
     case "gap":
       mend(message);
@@ -212,7 +216,7 @@ const arrive = () => page.classList.remove("arriving");
 // What stands below the hosts is not seen moving down when they come.
 if (shown === null || shown.has("hosts")) {
   page.classList.add("arriving");
-  hosts.load().then(arrive);
+  hosts.load(shown !== null).then(arrive);
   setTimeout(arrive, ARRIVING_MS);
 }
 
@@ -227,7 +231,10 @@ for (const choice of find("range").elements) {
 find("retry").onclick = () => connection.retry();
 find("notice-close").onclick = () => { find("notice").hidden = true; };
 
-const signIn = new SignIn(find("sign-in"), find("sign-out"), () => connection.release(), () => location.reload());
+const signIn = new SignIn(find("sign-in"), find("sign-out"), () => {
+  connection.release();
+  find("host").focus();
+}, () => location.reload());
 past.show(RANGES[range]);
 
 document.onvisibilitychange = () => {

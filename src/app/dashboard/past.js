@@ -181,20 +181,27 @@ export class Past {
       const seen = added.map(([, indexes]) => tally(indexes.map((index) => column[index])));
       const joined = (name) => [...(row?.[name] ?? unknown).slice(0, whole.length), ...seen.map((step) => step[name])];
       this.columns.set(path, joined("mean"));
-      if (row) this.bands.set(path, { lows: joined("low"), highs: joined("high") });
+      if (row || path.includes("*")) this.bands.set(path, { lows: joined("low"), highs: joined("high") });
     }
     this.addTotals(whole.length);
   }
 
-  // Of the means: the least of a sum is not the sum of the least.
+  // Of the means. What is known of the most of a sum: while one is at its most, the others are at least at their least.
   addTotals(length) {
     for (const [list, { fields }] of Object.entries(LISTS)) {
       for (const field of fields) {
-        const parts = this.store.counted(list).map((name) => this.known.rows.get(list + "." + name + "." + field)?.mean);
-        const column = this.columns.get(list + ".*." + field);
-        if (!column || !parts.length || parts.includes(undefined)) continue;
+        const parts = this.store.counted(list).map((name) => this.known.rows.get(list + "." + name + "." + field));
+        const path = list + ".*." + field;
+        const means = this.columns.get(path);
+        if (!means || !parts.length || parts.includes(undefined)) continue;
+        const { lows, highs } = this.bands.get(path);
         for (let at = 0; at < length; at += 1) {
-          column[at] = total(parts.map((part) => part[at]));
+          const [mean, low, high] = ["mean", "low", "high"].map((name) => total(parts.map((part) => part[name][at])));
+          means[at] = mean;
+          if (mean === null) continue;
+          const most = Math.max(...parts.map((part) => part.high[at] - part.low[at]));
+          lows[at] = Math.min(mean, high - most);
+          highs[at] = Math.max(mean, low + most);
         }
       }
     }

@@ -82,7 +82,7 @@ export class Processes {
   show(answer) {
     // Without a connection the rows stay as they are: the page says above that they are old.
     if (answer) this.answer = answer;
-    this.draw("not available here");
+    this.draw(NONE);
   }
 
   draw(empty) {

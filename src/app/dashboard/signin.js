@@ -29,6 +29,12 @@ function remember(isSignedIn) {
   }
 }
 
+// Whether the server asks for a token; null where it does not answer.
+async function askedFor() {
+  const response = await fetch("api/v1/snapshot", { method: "HEAD", cache: "no-store" }).catch(() => null);
+  return response && response.status === 401;
+}
+
 export class SignIn {
   // `entered` is called when the server has taken a token, `left` when it has been told to forget.
   constructor(form, button, entered, left) {
@@ -36,6 +42,8 @@ export class SignIn {
     this.input = form.elements.token;
     this.words = form.querySelector("output");
     button.hidden = !isRemembered();
+    // Another tab has signed out.
+    window.addEventListener("storage", ({ key, newValue }) => { if (key === KEY && newValue === null) left(); });
     form.onsubmit = (event) => {
       event.preventDefault();
       this.enter();
@@ -53,9 +61,9 @@ export class SignIn {
 
   // Asks why there is no connection, and shows the form where it is for want of a token.
   async check() {
-    const response = await fetch("api/v1/snapshot", { method: "HEAD", cache: "no-store" }).catch(() => null);
-    if (response === null || (response.status === 401) === this.isAsking) return;
-    this.form.hidden = response.status !== 401;
+    const isAsked = await askedFor();
+    if (isAsked === null || isAsked === this.isAsking) return;
+    this.form.hidden = !isAsked;
     this.button.hidden = this.isAsking || !isRemembered();
     if (this.isAsking) this.input.focus();
   }
@@ -71,6 +79,8 @@ export class SignIn {
     }
     setText(this.words, WORDS[status] ?? "The server did not take it (" + status + ").");
     if (status !== 204) return this.input.select();
+    // A browser may keep no cookie for a page in another site's frame.
+    if (await askedFor()) return setText(this.words, "This browser keeps no session here. Open this page by itself.");
     this.input.value = "";
     this.form.hidden = true;
     this.button.hidden = false;

@@ -147,9 +147,10 @@ export class Table {
   }
 
   createRow() {
-    const cells = this.definition.columns.map((column) => {
+    const cells = this.definition.columns.map((column, index) => {
       const text = element("span", "value");
       const node = element("td", columnClass(column));
+      if (index === 0) node.setAttribute("role", "rowheader");
       const cell = { column, node, text };
       if (column.meter) {
         cell.meter = new Meter(column.plain);

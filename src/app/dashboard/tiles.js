@@ -2,17 +2,19 @@
 // them, which says in words whether this host is well.
 
 import { elapsedMs } from "./clock.js";
-import { alertText, alertTitle, SEVERITIES, worst } from "./definitions.js";
+import { alertText, alertTitle, FULL, root, SEVERITIES, worst } from "./definitions.js";
 import { element, Meter, setAttribute, setFigure, setText, shape } from "./dom.js";
 import { fetchSeries } from "./past.js";
 import { nearestIndex } from "./store.js";
-import { known, moment } from "./units.js";
+import { known, moment, percent } from "./units.js";
 
 const SPAN_MS = 300000;
 // The past is asked for no sooner again: a machine that draws seldom misses something with each drawing.
 const RECALL_MS = 30000;
 // So many steps across: a step is the highest of its samples, so that what was short is seen too.
 const STEPS = 100;
+// History has steps of its own: where they were longer than these, every few of these would stay empty.
+const RECALLED = 3 * STEPS;
 const HEIGHT = 100;
 
 // Two paths a line: the line itself and, of the first, the shade below it. Colours and size are the sheet's matter.
@@ -154,7 +156,7 @@ export class Tile {
     this.isMissing = false;
     this.recalledAt = elapsedMs();
     const since = Math.max(0, sample.t - SPAN_MS);
-    const series = await fetchSeries(this.ask, store, { since, points: STEPS }, [this.definition.line.past(sample)]);
+    const series = await fetchSeries(this.ask, store, { since, points: RECALLED }, [this.definition.line.past(sample)]);
     this.isMissing ||= series === null;
     const { times, values } = this.seen;
     const all = new Map();
@@ -188,6 +190,12 @@ export class Health {
     let state = "well";
     let text = "All well";
     let detail = "no alert is firing";
+    const fullest = root(store.sample);
+    if (fullest?.usage >= FULL) {
+      state = "warning";
+      text = "Nearly full";
+      detail = fullest.mount + " is " + percent(fullest.usage) + " full";
+    }
     if (severity) {
       state = severity;
       text = alerts.length > 1 ? alerts.length + " alerts" : SEVERITIES[severity];
