@@ -1,8 +1,8 @@
 //! A configuration written as the file that says the same.
 //!
 //! Promises: every key is there with the value in force, or commented out where there is none, and
-//! what is written reads back as the same configuration. `examples/vitald.toml` is what the
-//! defaults look like. Commands of alerts are written with their
+//! what is written reads back as the same configuration. `packaging/vitald.example.toml` is what the
+//! defaults look like, and vitald.toml(5) is made of it. Commands of alerts are written with their
 //! arguments, for what is printed says the same: whoever keeps secrets there, and not in a file
 //! that the command reads, shows them. May import: the rules of alerts.
 
@@ -217,7 +217,7 @@ mod tests {
     use crate::metrics::alerts::{HOLD_MAX, Rules, Setting};
     use crate::metrics::history::HistoryOptions;
 
-    const EXAMPLE: &str = include_str!("../../examples/vitald.toml");
+    const EXAMPLE: &str = include_str!("../../packaging/vitald.example.toml");
 
     fn read(text: &str) -> Result<Config, String> {
         let mut draft = Draft::default();
@@ -228,7 +228,12 @@ mod tests {
     #[test]
     fn the_example_is_the_defaults_and_what_check_prints_of_them() {
         assert_eq!(read(EXAMPLE), Ok(Config::default()));
-        assert_eq!(Config::default().to_toml(), EXAMPLE);
+        assert_eq!(
+            Config::default().to_toml(),
+            EXAMPLE,
+            "the defaults or what is said of them has changed; write the example anew: \
+             cargo run --example pages"
+        );
     }
 
     #[test]
