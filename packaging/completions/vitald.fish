@@ -1,0 +1,23 @@
+# fish completion for vitald; made by cargo run --example pages, of what vitald --help prints
+
+complete -c vitald -f
+complete -c vitald -n 'not __fish_seen_subcommand_from once watch check' -a once -d 'print one snapshot as JSON and exit'
+complete -c vitald -n 'not __fish_seen_subcommand_from once watch check' -a watch -d 'print a line a sample of a running vitald, this host\'s by default'
+complete -c vitald -n 'not __fish_seen_subcommand_from once watch check' -a check -d 'check the configuration, print it complete as TOML and exit'
+complete -c vitald -s c -l config -r -F -d 'the configuration; what is set there, options and variables override'
+complete -c vitald -n 'not __fish_seen_subcommand_from watch' -s l -l listen -x -d 'host:port, [v6]:port or unix:/path; may be given several times'
+complete -c vitald -n 'not __fish_seen_subcommand_from watch' -s i -l interval -x -d 'sampling interval, 100ms to 1h'
+complete -c vitald -n 'not __fish_seen_subcommand_from watch' -l token-file -r -F -d 'ask every request for the bearer token, the first line of FILE'
+complete -c vitald -n 'not __fish_seen_subcommand_from watch' -l no-auth -d 'serve an address beyond loopback, knowingly open to everyone there'
+complete -c vitald -n 'not __fish_seen_subcommand_from watch' -l allow-host -x -d 'accept requests that address this server by NAME; repeatable'
+complete -c vitald -n 'not __fish_seen_subcommand_from watch' -l allow-origin -x -d 'let pages of this origin connect and read; repeatable'
+complete -c vitald -n 'not __fish_seen_subcommand_from watch' -l max-connections -x -d 'connections of every kind at a time'
+complete -c vitald -n 'not __fish_seen_subcommand_from watch' -l log-level -x -a 'error warn info debug trace' -d 'error, warn, info, debug or trace'
+complete -c vitald -s V -l version -d 'print the version'
+complete -c vitald -s h -l help -d 'print this'
+complete -c vitald -n '__fish_seen_subcommand_from watch' -s i -l interval -x -d 'from one line to the next'
+complete -c vitald -n '__fish_seen_subcommand_from watch' -l topics -x -d 'what to show, as in cpu,memory.usage,disks.vda; repeatable'
+complete -c vitald -n '__fish_seen_subcommand_from watch' -l json -d 'each message of the server as it is, one a line'
+complete -c vitald -n '__fish_seen_subcommand_from watch' -l count -x -d 'end after N lines'
+complete -c vitald -n '__fish_seen_subcommand_from watch' -l token-file -r -F -d 'show the server the bearer token in FILE'
+complete -c vitald -n '__fish_seen_subcommand_from once' -l pretty -d 'print it indented'
