@@ -53,3 +53,16 @@ build_vitald() {
   cargo build --locked --quiet
   VITALD=${CARGO_TARGET_DIR:-target}/debug/vitald
 }
+
+# Each of "tool@version" from crates.io, in a folder that stays, and in PATH. Without optimisation: it
+# takes a third of the time to build, and is run for seconds.
+install_cargo() {
+  local tool home=${CARGO_TOOLS_HOME:-$HOME/.cache/vitald-cargo}
+  for tool; do
+    install_into "$home/$tool" cargo_install "$tool"
+    PATH=$home/$tool/bin:$PATH
+  done
+}
+cargo_install() {
+  CARGO_TARGET_DIR=$2/target cargo install --locked --debug --root "$2" "$1" && rm -rf "$2/target"
+}
