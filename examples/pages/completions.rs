@@ -98,7 +98,8 @@ pub fn zsh(help: &Help) -> String {
         let mut options = help.options.clone();
         options.push(option);
         let line = format!(
-            "        {word})\n            _arguments -s \\\n                {}\n            ;;\n",
+            "        {word})\n            _arguments -s \\\n                {} \\\n                \
+             '1:command:({word})'\n            ;;\n",
             specs(&options)
         );
         own.push_str(&line);
@@ -136,7 +137,8 @@ _vitald() {{
             ;;
 {own}        check)
             _arguments -s \
-                {serve}
+                {serve} \
+                '1:command:(check)'
             ;;
         *)
             commands=(
