@@ -5,11 +5,14 @@
 //! dead network mount or FUSE program would keep statvfs(3), and so the loop, waiting for ever. So is
 //! what such a mount lies over, and so is what another mount hides, whose figures nobody can ask for.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::super::file::HeldFile;
 use super::super::filesystems::{Ask, Space};
 use super::super::mounts::{LOCAL, Mount, Reachable, unescape};
+use super::super::text;
 use crate::metrics::exposition::{Exposition, Kind};
 
 /// Rows at most.
@@ -23,10 +26,12 @@ const KEPT_FOR: Duration = Duration::from_secs(10);
 const LOCAL_TOO: [&[u8]; 6] = [b"tmpfs", b"ramfs", b"efivarfs", b"hfs", b"hfsplus", b"udf"];
 
 /// Mounts and how full they were.
-#[derive(Default)]
 pub struct Mounts {
     rows: Vec<Row>,
     asked_at: Option<Duration>,
+    /// The first process's view.
+    host: HeldFile,
+    buffer: Vec<u8>,
 }
 
 struct Row {
@@ -38,16 +43,26 @@ struct Row {
 }
 
 impl Mounts {
+    pub fn new(root: &Path) -> Mounts {
+        Mounts {
+            rows: Vec::new(),
+            asked_at: None,
+            host: HeldFile::new(root.join("proc/1/mountinfo")).reopened(),
+            buffer: Vec::new(),
+        }
+    }
+
     /// Whether the list is to be read and the kernel to be asked again.
     pub fn is_due(&self, now: Duration) -> bool {
         self.asked_at.is_none_or(|asked_at| now >= asked_at + KEPT_FOR)
     }
 
-    /// Asks for the room of each mount of a listing; `root` is where the mounts are for us.
+    /// Asks for the room of each mount of our own listing; `root` is where the mounts are for us.
     pub fn ask(&mut self, now: Duration, bytes: &[u8], root: &Path, ask: &mut Ask) {
         self.asked_at = Some(now);
         self.rows.clear();
-        for mount in Reachable::new(bytes).mounts().filter(|mount| is_told(mount)) {
+        let host = self.host.read(now, &mut self.buffer).unwrap_or_default();
+        for mount in as_the_host_has_them(bytes, host) {
             let point = unescape(mount.point);
             if is_excluded(&point) || self.rows.len() == ROWS_MAX {
                 continue;
@@ -101,6 +116,30 @@ impl Mounts {
         }
         !self.rows.is_empty()
     }
+}
+
+/// The mounts to tell of that our own paths lead to, each as the host's listing has it. What the host
+/// does not have is ours alone: it is told if it is all that there is of a device, such as a folder
+/// of the host in a container, and otherwise is one more name for what the host has.
+fn as_the_host_has_them<'l>(own: &'l [u8], host: &'l [u8]) -> Vec<Mount<'l>> {
+    let host = text::lines(host).filter_map(Mount::parse);
+    // The last one at a place lies over those before it.
+    let host: HashMap<&[u8], Mount<'l>> = host.map(|mount| (mount.point, mount)).collect();
+    let reachable = Reachable::new(own);
+    let told = reachable.mounts().filter(|mount| is_told(mount)).map(|own| {
+        let there = host.get(own.point);
+        let is_same =
+            |there: &&Mount<'l>| there.device_number == own.device_number && there.root == own.root;
+        (*own, there.filter(is_same).copied())
+    });
+    let told: Vec<_> = told.collect();
+    let is_known =
+        |number| told.iter().any(|(own, of_host)| of_host.is_some() && own.device_number == number);
+    let chosen = told.iter().filter_map(|(own, of_host)| match of_host {
+        Some(_) => *of_host,
+        None => (!is_known(own.device_number)).then_some(*own),
+    });
+    chosen.collect()
 }
 
 fn is_told(mount: &Mount<'_>) -> bool {
@@ -174,7 +213,7 @@ mod tests {
             };
             if path.ends_with("dead") { Err(io::ErrorKind::Other.into()) } else { Ok(space) }
         });
-        let mut mounts = Mounts::default();
+        let mut mounts = Mounts::new(Path::new("/nowhere"));
         assert!(mounts.is_due(Duration::ZERO));
         mounts.ask(Duration::ZERO, listing, Path::new("/host"), &mut ask);
         assert!(!mounts.is_due(Duration::from_secs(9)) && mounts.is_due(Duration::from_secs(10)));
@@ -195,5 +234,29 @@ mod tests {
             assert!(text.contains(&line), "{line} is not in {text}");
         }
         assert!(!text.contains("size_bytes{device=\"/dev/sda3\"") && !text.contains("/mnt"));
+    }
+
+    #[test]
+    fn a_service_with_a_view_of_its_own_tells_the_hosts() {
+        // As ProtectSystem, PrivateTmp and StateDirectory make it.
+        let own = b"22 1 8:1 / / ro,relatime - ext4 /dev/sda1 rw\n\
+            23 22 8:2 / /home ro - ext4 /dev/sda2 rw\n\
+            24 22 8:1 /var/tmp/private/tmp /var/tmp rw - ext4 /dev/sda1 rw\n\
+            25 22 8:3 / /data ro - xfs /dev/sda3 rw\n\
+            26 22 8:4 /folder /only-here ro - ext4 /dev/sdb1 rw\n";
+        let host = b"22 1 8:1 / / rw,relatime - ext4 /dev/sda1 rw\n\
+            23 22 8:9 / /home rw - ext4 /dev/sdz1 rw\n\
+            33 22 8:2 / /home rw - ext4 /dev/sda2 rw\n\
+            25 22 8:3 / /data ro - xfs /dev/sda3 rw\n";
+        let told = |own, host| {
+            let mounts = as_the_host_has_them(own, host).into_iter();
+            let shown = mounts.map(|mount| (mount.point, has(mount.point_options, b"ro")));
+            shown.collect::<Vec<_>>()
+        };
+        assert_eq!(
+            told(own, host),
+            [(&b"/"[..], false), (b"/home", false), (b"/data", true), (b"/only-here", true),]
+        );
+        assert_eq!(told(own, b"").len(), 5, "without the host's all is told as it is");
     }
 }

@@ -65,7 +65,7 @@ impl Collectors {
             host: Host::new(root),
             interfaces: Interfaces::new(&sys),
             irq_pressure: HeldFile::of_one_record(proc.join("pressure/irq")),
-            mounts: Mounts::default(),
+            mounts: Mounts::new(root),
             schedstat: HeldFile::new(proc.join("schedstat")),
             sensors: Sensors::new(&sys),
             stack: Stack::new(&proc),
