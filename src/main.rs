@@ -1,5 +1,5 @@
 //! The binary: arguments, logger, signals; nothing else. SIGHUP has the file read again, unless
-//! there is a terminal: then that has gone, and vitald stops.
+//! there is a terminal: then that has gone, and vitald stops. SIGUSR1 has the log told what is held.
 
 use std::env;
 use std::io::{self, IsTerminal, Write};
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use log::LevelFilter;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::{flag, low_level::pipe};
 use vitald::app::protocol::{DEFAULT_SUBSCRIPTION, Metrics};
 use vitald::app::unix_ms;
@@ -110,6 +110,9 @@ fn serve(mut config: Config) -> Result<(), Error> {
     loop {
         let turn = server.turn(None)?;
         if turn.woken {
+            if signals.report.swap(false, Ordering::Relaxed) {
+                server.report();
+            }
             let is_stopping = signals.stop.load(Ordering::Relaxed);
             if is_stopping {
                 server.shutdown();
@@ -129,6 +132,7 @@ fn serve(mut config: Config) -> Result<(), Error> {
 struct Signals {
     stop: Arc<AtomicBool>,
     hangup: Arc<AtomicBool>,
+    report: Arc<AtomicBool>,
     /// Whether standard input and standard error were a terminal: of one that has gone nobody can
     /// tell any more.
     terminals: [bool; 2],
@@ -172,10 +176,11 @@ fn reload(server: &mut Server, config: &mut Config, new: Config) {
 }
 
 /// Makes SIGTERM and SIGINT wake the loop and set a flag, a second one end the process at once, and
-/// SIGHUP wake the loop and set a flag of its own: a terminal that goes may send two.
+/// SIGHUP and SIGUSR1 wake the loop and set flags of their own: a terminal that goes may send two.
 fn watch_signals(server: &mut Server) -> Result<Signals, Error> {
     let stop = Arc::new(AtomicBool::new(false));
     let hangup = Arc::new(AtomicBool::new(false));
+    let report = Arc::new(AtomicBool::new(false));
     let (receiver, sender) = UnixStream::pair().map_err(Error::Poll)?;
     for signal in [SIGTERM, SIGINT] {
         // In the order they run: exit if the flag is set already, set it, then wake the loop.
@@ -184,10 +189,12 @@ fn watch_signals(server: &mut Server) -> Result<Signals, Error> {
             .and_then(|_| pipe::register(signal, sender.try_clone()?))
             .map_err(Error::Poll)?;
     }
-    flag::register(SIGHUP, Arc::clone(&hangup))
-        .and_then(|_| pipe::register(SIGHUP, sender))
-        .map_err(Error::Poll)?;
+    for (signal, flag) in [(SIGHUP, &hangup), (SIGUSR1, &report)] {
+        flag::register(signal, Arc::clone(flag))
+            .and_then(|_| pipe::register(signal, sender.try_clone()?))
+            .map_err(Error::Poll)?;
+    }
     server.wake_on(receiver)?;
     let terminals = [io::stdin().is_terminal(), io::stderr().is_terminal()];
-    Ok(Signals { stop, hangup, terminals })
+    Ok(Signals { stop, hangup, report, terminals })
 }

@@ -2,10 +2,11 @@
 
 mod support;
 
+use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 
-use support::{PATIENCE, Vitald, close_code, next, socket_path, unix_websocket};
+use support::{PATIENCE, Vitald, close_code, next, socket_path, unix_websocket, until};
 
 #[test]
 fn a_unix_socket_serves_any_host_and_its_file_goes_with_the_server() {
@@ -103,4 +104,51 @@ fn one_too_many_is_told_503_and_served_when_another_has_left() {
     drop(first);
     while !vitald.get("/healthz", "").ends_with("ok") {}
     next(&mut second);
+}
+
+#[test]
+fn a_signal_has_the_log_told_what_is_held_unless_the_level_leaves_it_out() {
+    for (level, is_told) in [("info", true), ("warn", false)] {
+        let path = socket_path("report").with_extension("log");
+        let mut command = support::command();
+        command.args(["-l", "127.0.0.1:0", "-i", "1h", "--log-level", level]);
+        command.stderr(File::create(&path).expect("a file can be made"));
+        let mut vitald = Vitald::start_as(&mut command);
+        let mut socket = vitald.websocket("/ws");
+        next(&mut socket);
+        let begun = vitald.connect();
+        vitald.signal("-USR1");
+        let log = || fs::read_to_string(&path).expect("the log is there");
+        if is_told {
+            until(PATIENCE, "the last line is logged", || {
+                log().contains("subscriptions live=").then_some(())
+            });
+        }
+        // It goes on, and ends as it always does.
+        assert!(vitald.get("/healthz", "").ends_with("ok"));
+        drop(begun);
+        vitald.signal("-TERM");
+        assert_eq!(close_code(&mut socket), 1001);
+        let _ = socket.flush();
+        assert!(vitald.wait().success());
+        let log = log();
+        fs::remove_file(&path).expect("it is there");
+        for line in [
+            "ledger resource=socket live=2 opened=2 closed=0 high=2",
+            "ledger resource=slot live=2 opened=2 closed=0 high=2",
+            "ledger resource=timer live=",
+            "ledger resource=input live=0 opened=0 closed=0 high=0",
+            "ledger resource=member live=1 opened=1 closed=0 high=1",
+            "ledger audit=agrees",
+            "connections live=2 connecting=1 connected=1 disconnecting=0 disconnected=0 \
+             queued_bytes=0",
+            "tasks running=2 cancelling=0 cancelled=0 completed=0 forced=0",
+            "pool name=frames live=",
+            "pool name=inputs live=0 high=0 reused=0",
+            "pool name=slots live=2 high=2 reused=0",
+            "subscriptions live=1 classes=1",
+        ] {
+            assert_eq!(log.contains(line), is_told, "{line} at {level}: {log}");
+        }
+    }
 }

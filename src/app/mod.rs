@@ -24,6 +24,7 @@ pub mod policy;
 pub mod processes;
 pub mod protocol;
 mod publishing;
+mod report;
 pub mod routes;
 pub mod schema;
 pub mod self_metrics;
@@ -159,6 +160,12 @@ impl App {
     pub fn with_dashboard(mut self, settings: &DashboardSettings) -> App {
         self.policy = Policy::new(settings);
         self
+    }
+
+    /// Subscriptions that there are now, at most
+    /// [`SUBSCRIPTIONS_MAX`](protocol::SUBSCRIPTIONS_MAX) a connection.
+    pub fn subscriptions(&self) -> usize {
+        self.hub.len()
     }
 
     /// Different kinds of subscription that there are now, at most [`CLASSES_MAX`](hub::CLASSES_MAX).

@@ -204,6 +204,12 @@ impl Server {
         self.engine.shutdown();
     }
 
+    /// Writes what is held at this moment to the log: the ledger, connections by state, tasks, pools
+    /// and subscriptions, at the level `info`. Walks every connection.
+    pub fn report(&self) {
+        super::report::write(&self.engine);
+    }
+
     /// What the engine has counted.
     pub fn stats(&self) -> &Stats {
         self.engine.stats()
