@@ -117,7 +117,8 @@ fn command(
     flags.put_into(&mut draft);
     // What is not served needs no permission to be, and shows its token to nobody.
     if word != Word::Once {
-        draft.read_token(files)?;
+        draft.read_token(&files)?;
+        draft.check_group(files)?;
         draft.check_access()?;
     }
     let config = draft.finish()?;
@@ -501,6 +502,24 @@ mod tests {
         assert!(
             refused.starts_with("VITALD_TOKEN: the token may have ") && !refused.contains("lo")
         );
+    }
+
+    #[test]
+    fn a_group_that_is_not_there_is_a_mistake_at_its_line_for_who_serves() {
+        let file = "\n\nunix_group = \"adm\"";
+        let checked = |group: &'static str| {
+            let files = |path: &Path| match path {
+                path if path == Path::new(PATH_DEFAULT) => Ok(file.as_bytes().to_vec()),
+                path if path == Path::new("/etc/group") => Ok(group.as_bytes().to_vec()),
+                path => absent(path),
+            };
+            parse(["vitald", "check"].map(OsString::from), |_| None, files)
+        };
+        assert!(checked("adm:x:4:\n").is_ok());
+        let sentence = "/etc/vitald/vitald.toml:3: unix_group: there is no group \"adm\" in \
+                        /etc/group: write one that is there, or a number";
+        assert_eq!(checked("root:x:0:\n"), Err(sentence.to_owned()));
+        assert!(in_force(&["once"], &[], file).is_ok());
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod origin;
 mod printed;
 mod section;
 mod token;
+mod unix;
 
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -30,6 +31,7 @@ pub use file::{FILE_BYTES_MAX, PATH_DEFAULT, read_file};
 pub(crate) use file::{bytes_of, read_into, text_of};
 pub use origin::Origin;
 pub use token::{Secret, TOKEN_BYTES_MAX, TOKEN_BYTES_SAFE, Token, TokenFrom};
+pub use unix::{UnixSettings, parse_group, parse_mode};
 
 /// Shortest sampling interval: below it, counters of 10 ms resolution give no meaningful rates.
 pub const INTERVAL_MIN: Duration = Duration::from_millis(100);
@@ -186,6 +188,8 @@ pub struct DashboardSettings {
 pub struct Config {
     /// Where to listen.
     pub listen: Vec<Listen>,
+    /// Who may connect to those of them that are files.
+    pub unix: UnixSettings,
     /// The base sampling interval; [`INTERVAL_MIN`] to [`INTERVAL_MAX`].
     pub interval: Duration,
     /// The sampling interval while nobody watches; from the base interval to [`INTERVAL_MAX`].
@@ -217,6 +221,7 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             listen: vec![Listen::Tcp("127.0.0.1:8485".to_owned())],
+            unix: UnixSettings::default(),
             interval: Duration::from_secs(1),
             sample_when_idle: None,
             no_auth: false,
@@ -251,6 +256,7 @@ impl Config {
     pub fn needing_restart(&self, new: &Config) -> Vec<&'static str> {
         let Config {
             listen,
+            unix,
             interval,
             sample_when_idle,
             no_auth,
@@ -266,6 +272,8 @@ impl Config {
         } = self;
         let same = [
             ("listen", *listen == new.listen),
+            ("unix_mode", unix.mode == new.unix.mode),
+            ("unix_group", unix.group == new.unix.group),
             ("interval", *interval == new.interval),
             ("sample_when_idle", *sample_when_idle == new.sample_when_idle),
             ("no_auth", *no_auth == new.no_auth),

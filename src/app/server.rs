@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::App;
 use super::access::Access;
 use super::hub::CLASSES_MAX;
-use crate::config::{Config, Listen};
+use crate::config::{Config, Listen, read_file};
 use crate::engine::clock::Monotonic;
 use crate::engine::connection::frame::NoFrame;
 use crate::engine::descriptors::reserve_descriptors;
@@ -93,7 +93,10 @@ impl Server {
         };
         let needed = limits.descriptors(DESCRIPTORS_BESIDE);
         reserve_descriptors(needed).map_err(Error::Descriptors)?;
+        let rights = config.unix.rights(read_file);
+        let rights = rights.map_err(|wrong| Error::Config(format!("unix_group: {wrong}")))?;
         let mut net = MioNet::new().map_err(Error::Poll)?;
+        net.set_file_rights(rights);
         let mut addresses = Vec::with_capacity(wanted.len());
         for (listen, address) in &wanted {
             let bound = net.listen(address).map_err(|error| Error::Listen {
@@ -253,6 +256,7 @@ impl Server {
 fn cause_of(error: &io::Error) -> String {
     let remedy = match error.kind() {
         io::ErrorKind::AddrInUse => "; stop what listens there or choose another with --listen",
+        io::ErrorKind::NotFound => "; make its directory first",
         io::ErrorKind::AddrNotAvailable => "; this host does not have that address",
         io::ErrorKind::PermissionDenied => "; choose a port from 1024 up or a directory of yours",
         _ => "",

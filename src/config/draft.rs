@@ -53,6 +53,15 @@ impl Draft {
         Ok(())
     }
 
+    /// Whether there is the group that is named, if one is; `files` gives the bytes of a file.
+    pub(crate) fn check_group(
+        &self,
+        files: impl FnOnce(&Path) -> io::Result<Vec<u8>>,
+    ) -> Result<(), String> {
+        let rights = self.config.unix.rights(files);
+        rights.map(drop).map_err(|wrong| format!("{}: {wrong}", self.place_of("unix_group")))
+    }
+
     /// The values, if they can be served.
     pub(crate) fn finish(self) -> Result<Config, String> {
         match self.config.check_values() {

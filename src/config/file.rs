@@ -14,7 +14,7 @@ use toml::de::DeTable;
 use super::alerts;
 use super::draft::Draft;
 use super::section::{Item, KEY_BYTES_MAX, Section, Source};
-use super::{CommandLines, Listen, Origin, TokenFrom, parse_level};
+use super::{CommandLines, Listen, Origin, TokenFrom, parse_group, parse_level, parse_mode};
 
 /// The file that is read when none is named, if it is there.
 pub const PATH_DEFAULT: &str = "/etc/vitald/vitald.toml";
@@ -81,6 +81,8 @@ pub(crate) fn read_into(draft: &mut Draft, path: &Path, text: &str) -> Result<()
     let table = DeTable::parse(text).map_err(|error| malformed(source, text, &error))?;
     let mut top = Section::top(source, table.get_ref());
     draft.take(&mut top, "listen", addresses, |config| &mut config.listen)?;
+    draft.take(&mut top, "unix_mode", mode, |config| &mut config.unix.mode)?;
+    draft.take(&mut top, "unix_group", group, |config| &mut config.unix.group)?;
     draft.take(&mut top, "interval", Item::duration, |config| &mut config.interval)?;
     draft.take(&mut top, "sample_when_idle", optional_duration, |c| &mut c.sample_when_idle)?;
     draft.take(&mut top, "max_connections", Item::count, |config| &mut config.connections_max)?;
@@ -115,6 +117,14 @@ pub(crate) fn read_into(draft: &mut Draft, path: &Path, text: &str) -> Result<()
 
 fn addresses(item: &Item<'_>) -> Result<Vec<Listen>, String> {
     item.one_or_more().iter().map(|item| item.read(Listen::parse)).collect()
+}
+
+fn mode(item: &Item<'_>) -> Result<Option<u32>, String> {
+    item.read(parse_mode).map(Some)
+}
+
+fn group(item: &Item<'_>) -> Result<Option<String>, String> {
+    item.read(parse_group).map(Some)
 }
 
 fn origins(item: &Item<'_>) -> Result<Vec<Origin>, String> {
@@ -157,7 +167,7 @@ fn malformed(source: Source<'_>, text: &str, error: &toml::de::Error) -> String 
 mod tests {
     use super::*;
     use crate::config::section::TEXT_BYTES_MAX;
-    use crate::config::{Config, DASHBOARD_ORIGINS_MAX, DashboardSettings};
+    use crate::config::{Config, DASHBOARD_ORIGINS_MAX, DashboardSettings, UnixSettings};
 
     fn read(text: &str) -> Result<Config, String> {
         let mut draft = Draft::default();
@@ -169,6 +179,8 @@ mod tests {
     fn every_key_sets_its_value() {
         let text = r#"
             listen = ["127.0.0.1:1", "unix:/run/v"]
+            unix_mode = "0660"
+            unix_group = "adm"
             interval = "500ms"
             sample_when_idle = "10s"
             max_connections = 1_000
@@ -190,6 +202,8 @@ mod tests {
         let config = read(text).unwrap();
         let listen = ["127.0.0.1:1", "unix:/run/v"].map(|text| Listen::parse(text).unwrap());
         assert_eq!(config.listen, listen);
+        let unix = UnixSettings { mode: Some(0o660), group: Some("adm".to_owned()) };
+        assert_eq!(config.unix, unix);
         assert_eq!(config.interval, Duration::from_millis(500));
         assert_eq!(config.sample_when_idle, Some(Duration::from_secs(10)));
         assert_eq!(config.connections_max, 1000);
@@ -228,6 +242,16 @@ mod tests {
                 "/f:3: listen: this is a number: write a text in quotes",
             ),
             ("listen = []", "/f:1: listen: there is no address: write one at least"),
+            ("unix_mode = 660", "/f:1: unix_mode: this is a number: write a text in quotes"),
+            (
+                "\nunix_mode = \"rw\"",
+                "/f:2: unix_mode: \"rw\" is not a mode: write three octal digits, as in \"0660\"",
+            ),
+            ("unix_group = 4", "/f:1: unix_group: this is a number: write a text in quotes"),
+            (
+                "unix_group = \"a:b\"",
+                "/f:1: unix_group: \"a:b\" is not a group: write a name of /etc/group, or a number",
+            ),
             (
                 "interval = 5",
                 "/f:1: interval: this is a number: write a duration in quotes, such as \"10s\"",
@@ -343,9 +367,9 @@ mod tests {
             ("[histroy]\nseries = 5", "/f:1: histroy: there is no such key: is history meant?"),
             (
                 "zz = 1\naa = 1",
-                "/f:1: zz: there is no such key: the keys here are listen, interval, \
-                 sample_when_idle, max_connections, log_level, no_auth, token_file, allow_host, \
-                 allow_origin, history, processes, dashboard, alert",
+                "/f:1: zz: there is no such key: the keys here are listen, unix_mode, \
+                 unix_group, interval, sample_when_idle, max_connections, log_level, no_auth, \
+                 token_file, allow_host, allow_origin, history, processes, dashboard, alert",
             ),
         ] {
             assert_eq!(read(text), Err(sentence.to_owned()), "{text}");

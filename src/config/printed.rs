@@ -38,6 +38,10 @@ impl Config {
     fn print_top(&self, page: &mut Page) {
         let listen = self.listen.iter().map(ToString::to_string);
         page.entry(LISTEN, "listen", &array(listen));
+        let mode = self.unix.mode.map(|mode| quoted(&format!("{mode:04o}")));
+        page.optional(UNIX_MODE, "unix_mode", mode, "\"0660\"");
+        let group = self.unix.group.as_deref().map(quoted);
+        page.optional(UNIX_GROUP, "unix_group", group, "\"www-data\"");
         page.entry(INTERVAL, "interval", &quoted(&duration_text(self.interval)));
         let idle = self.sample_when_idle.map(|idle| quoted(&duration_text(idle)));
         page.optional(SAMPLE_WHEN_IDLE, "sample_when_idle", idle, "\"10s\"");
@@ -84,6 +88,12 @@ Options and variables override it. \"vitald check\" checks it and prints it comp
 const LISTEN: &str = "\
 Where to listen: \"host:port\", \"[v6]:port\" or \"unix:/path\"; one, or an array of several.
 Port 0 takes a free one. [--listen, VITALD_LISTEN]";
+const UNIX_MODE: &str = "\
+The mode of the files of Unix listeners, in octal: who may write to one may connect. Left out, as
+the umask has it.";
+const UNIX_GROUP: &str = "\
+Their group, by its name in /etc/group or its number: one that vitald's user is in. Left out,
+that of vitald's process.";
 const INTERVAL: &str = "\
 How often the host is sampled: \"100ms\" to \"1h\". [--interval, VITALD_INTERVAL]";
 const SAMPLE_WHEN_IDLE: &str = "\
@@ -212,7 +222,7 @@ mod tests {
     use super::*;
     use crate::config::{
         CommandLines, DashboardSettings, Draft, INTERVAL_MAX, INTERVAL_MIN, Listen,
-        ProcessSettings, TokenFrom, WRITE_EVERY as WRITE_EVERY_RANGE, read_into,
+        ProcessSettings, TokenFrom, UnixSettings, WRITE_EVERY as WRITE_EVERY_RANGE, read_into,
     };
     use crate::metrics::alerts::{HOLD_MAX, Rules, Setting};
     use crate::metrics::history::HistoryOptions;
@@ -326,17 +336,22 @@ mod tests {
         let origins = || prop::collection::vec(origin(), 0..3);
         let intervals = durations(INTERVAL_MIN, INTERVAL_MAX);
         let idle = prop::option::of(0.0..=1.0);
+        let groups = prop::option::of("[a-z\"\\\\]{1,8}|[0-9]{1,9}");
+        let rights = (prop::option::of(0..=0o777_u32), groups);
+        let rights = rights.prop_map(|(mode, group)| UnixSettings { mode, group });
         (
-            (listens(), intervals, idle, any::<bool>(), 1..=1_000_000_usize),
+            ((listens(), rights), intervals, idle, any::<bool>(), 1..=1_000_000_usize),
             (texts(), (origins(), origins(), origins()), levels, histories(), commands, alerts()),
         )
             .prop_map(|((listen, interval, idle, no_auth, connections_max), rest)| {
+                let (listen, unix) = listen;
                 let (allow_hosts, origins, log_level, history, commands, alerts) = rest;
                 let (allow_origins, hosts, frame_ancestors) = origins;
                 let between = |part| interval + (INTERVAL_MAX - interval).mul_f64(part);
                 let whole = |time: Duration| Duration::from_micros(time.as_micros() as u64);
                 Config {
                     listen,
+                    unix,
                     interval,
                     sample_when_idle: idle.map(between).map(whole),
                     no_auth,

@@ -70,6 +70,7 @@ fn check_accepted(config: &Config) {
     );
     let defaults = Config::default();
     let by_options = Config {
+        unix: defaults.unix,
         sample_when_idle: defaults.sample_when_idle,
         history: defaults.history,
         processes: defaults.processes,

@@ -3,24 +3,22 @@
 //! Owns the poll, the listeners and every registration. On epoll mio is always edge-triggered, its
 //! readiness may be spurious and its hints may be absent (documentation of `mio::Poll`), so a
 //! stream is registered once for both directions and never again; the engine keeps the readiness.
-//! A Unix socket's file is replaced at start if nobody answers on it, and removed at the end only
-//! if it is still ours.
+//! A Unix listener's file is `file_listener`'s.
 
 use std::fmt;
-use std::fs;
 use std::io::{self, IoSlice, Read};
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream as StdUnixStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use mio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use mio::net::{TcpListener, TcpStream, UnixStream};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use rustix::net::{SendAncillaryBuffer, SendFlags, send, sendmsg};
 
+use super::file_listener::{FileListener, FileRights};
 use super::{EVENTS_PER_POLL, Event, Net, Peer, Stream};
 use crate::engine::handle::Slot;
 
@@ -76,6 +74,7 @@ pub struct MioNet {
     listeners: Vec<Listener>,
     /// The one that was tried last.
     last_listener: usize,
+    rights: FileRights,
     wake: Option<StdUnixStream>,
 }
 
@@ -101,8 +100,14 @@ impl MioNet {
             events: Events::with_capacity(EVENTS_PER_POLL),
             listeners: Vec::new(),
             last_listener: 0,
+            rights: FileRights::default(),
             wake: None,
         })
+    }
+
+    /// Has the files of Unix listeners that are added from now on have these rights.
+    pub fn set_file_rights(&mut self, rights: FileRights) {
+        self.rights = rights;
     }
 
     /// Listens on `address`; gives it as it was bound.
@@ -118,7 +123,7 @@ impl MioNet {
                 Ok(ListenAddress::Tcp(bound))
             }
             ListenAddress::Unix(path) => {
-                self.add(ListenerSocket::Unix(FileListener::bind(path)?))?;
+                self.add(ListenerSocket::Unix(FileListener::bind(path, self.rights)?))?;
                 Ok(address.clone())
             }
         }
@@ -132,7 +137,7 @@ impl MioNet {
                 registry.register(listener, token, Interest::READABLE)?;
             }
             ListenerSocket::Unix(file) => {
-                registry.register(&mut file.listener, token, Interest::READABLE)?;
+                registry.register(&mut file.socket, token, Interest::READABLE)?;
             }
         }
         self.listeners.push(Listener { socket, ready: false });
@@ -233,7 +238,7 @@ impl Net for MioNet {
                     (MioStream::Tcp(stream), Peer::tcp(address))
                 }),
                 ListenerSocket::Unix(file) => {
-                    file.listener.accept().map(|(stream, _)| (MioStream::Unix(stream), Peer::Unix))
+                    file.socket.accept().map(|(stream, _)| (MioStream::Unix(stream), Peer::Unix))
                 }
             };
             match accepted {
@@ -321,50 +326,4 @@ fn send_slices(socket: &impl AsFd, slices: &[IoSlice<'_>], flags: SendFlags) -> 
         _ => sendmsg(socket, slices, &mut SendAncillaryBuffer::default(), flags),
     };
     sent.map_err(io::Error::from)
-}
-
-/// A Unix listener with its file, which would outlive the process if it were not removed.
-struct FileListener {
-    listener: UnixListener,
-    path: PathBuf,
-    /// Device and inode at the time of binding: whether the file is still ours.
-    identity: Option<(u64, u64)>,
-}
-
-impl FileListener {
-    /// Binds `path`, replacing the file of a process that is gone: one on which nobody answers.
-    fn bind(path: &Path) -> io::Result<FileListener> {
-        let listener = match UnixListener::bind(path) {
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_stale(path) => {
-                fs::remove_file(path)?;
-                UnixListener::bind(path)?
-            }
-            result => result?,
-        };
-        Ok(FileListener { listener, path: path.to_owned(), identity: identity(path) })
-    }
-}
-
-impl Drop for FileListener {
-    fn drop(&mut self) {
-        // A successor may have put its own file there.
-        if self.identity.is_some() && identity(&self.path) == self.identity {
-            let _ = fs::remove_file(&self.path);
-        }
-    }
-}
-
-fn is_stale(path: &Path) -> bool {
-    let refused = StdUnixStream::connect(path)
-        .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
-    refused && fs::symlink_metadata(path).is_ok_and(|data| is_socket(&data))
-}
-
-fn is_socket(metadata: &fs::Metadata) -> bool {
-    use std::os::unix::fs::FileTypeExt;
-    metadata.file_type().is_socket()
-}
-
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    fs::symlink_metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
 }

@@ -5,6 +5,7 @@
 //! and no further event comes until an attempt has met `WouldBlock`. Events may be spurious.
 //! `mio` is the production network; a test may bring its own. Nothing here decides anything.
 
+mod file_listener;
 mod mio;
 pub mod sim;
 
@@ -13,6 +14,7 @@ use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+pub use self::file_listener::FileRights;
 pub use self::mio::{ListenAddress, MioNet, MioStream};
 use super::handle::Slot;
 
