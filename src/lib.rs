@@ -32,6 +32,7 @@ pub mod config;
 pub mod engine;
 pub mod metrics;
 pub mod protocol;
+pub mod service;
 mod spelling;
 pub mod watch;
 

@@ -19,6 +19,7 @@ use vitald::config::{Config, read_file};
 use vitald::engine::clock::{Clock, Monotonic};
 use vitald::metrics::MetricsService;
 use vitald::metrics::selection::Selection;
+use vitald::service::sockets;
 use vitald::{Error, Server, watch};
 
 /// Exit status when what was asked for cannot be run.
@@ -92,6 +93,7 @@ fn once(config: &Config, pretty: bool) -> Result<(), Error> {
 }
 
 fn serve(mut config: Config) -> Result<(), Error> {
+    let sockets = sockets::take().map_err(Error::Config)?;
     // The libraries' own lines name no connection; ours say the same with one.
     let logger = simple_logger::SimpleLogger::new()
         .with_level(LevelFilter::Trace)
@@ -100,7 +102,7 @@ fn serve(mut config: Config) -> Result<(), Error> {
     logger.init().expect("nobody else has set a logger");
     // The logger's own level cannot be changed later; this one can.
     log::set_max_level(config.log_level);
-    let mut server = Server::bind(&config)?;
+    let mut server = Server::bind_or_adopt(&config, sockets)?;
     let signals = watch_signals(&mut server)?;
     let mut lines = String::new();
     for address in server.addresses() {

@@ -26,6 +26,7 @@ use crate::engine::view::{ConnectionView, Pools};
 use crate::engine::{Engine, Turn};
 use crate::metrics::MetricsService;
 use crate::metrics::source::processes;
+use crate::service::sockets::PassedSocket;
 
 /// Descriptors beside those of connections: standard streams, poll, signals, listeners and the
 /// files that the sources hold open are about 25, and 10 more that scrapes hold; the rest is room
@@ -81,8 +82,16 @@ impl Server {
     /// When a value of the configuration cannot be served, an address not be bound, or the system
     /// gives no poll descriptor.
     pub fn bind(config: &Config) -> Result<Server, Error> {
+        Server::bind_or_adopt(config, Vec::new())
+    }
+
+    /// The same with `sockets` that listen already in the place of the addresses, if there are any:
+    /// those of [`service::sockets`](crate::service::sockets).
+    ///
+    /// # Errors
+    /// Those of [`Server::bind`], and when a socket is not fit to be listened on.
+    pub fn bind_or_adopt(config: &Config, sockets: Vec<PassedSocket>) -> Result<Server, Error> {
         config.check().map_err(Error::Config)?;
-        let wanted = resolve(config)?;
         let connections_max = config.connections_max;
         let limits = Limits {
             connections_max,
@@ -91,20 +100,13 @@ impl Server {
             classes_max: CLASSES_MAX,
             ..Limits::default()
         };
-        let needed = limits.descriptors(DESCRIPTORS_BESIDE);
+        let needed = limits.descriptors(DESCRIPTORS_BESIDE + sockets.len());
         reserve_descriptors(needed).map_err(Error::Descriptors)?;
-        let rights = config.unix.rights(read_file);
-        let rights = rights.map_err(|wrong| Error::Config(format!("unix_group: {wrong}")))?;
         let mut net = MioNet::new().map_err(Error::Poll)?;
-        net.set_file_rights(rights);
-        let mut addresses = Vec::with_capacity(wanted.len());
-        for (listen, address) in &wanted {
-            let bound = net.listen(address).map_err(|error| Error::Listen {
-                address: listen.to_string(),
-                cause: cause_of(&error),
-            })?;
-            addresses.push(bound);
-        }
+        let addresses = match sockets.is_empty() {
+            true => listen(&mut net, config)?,
+            false => adopt(&mut net, config, sockets)?,
+        };
         let slots = limits.slots();
         let mut metrics = MetricsService::for_this_host(config.interval);
         metrics.sample_when_idle(config.sample_when_idle);
@@ -262,6 +264,41 @@ fn cause_of(error: &io::Error) -> String {
         _ => "",
     };
     format!("{error}{remedy}")
+}
+
+/// Binds the addresses of the configuration.
+fn listen(net: &mut MioNet, config: &Config) -> Result<Vec<ListenAddress>, Error> {
+    let wanted = resolve(config)?;
+    let rights = config.unix.rights(read_file);
+    let rights = rights.map_err(|wrong| Error::Config(format!("unix_group: {wrong}")))?;
+    net.set_file_rights(rights);
+    let bound = wanted.iter().map(|(listen, address)| {
+        net.listen(address)
+            .map_err(|error| Error::Listen { address: listen.to_string(), cause: cause_of(&error) })
+    });
+    bound.collect()
+}
+
+/// Takes over sockets that listen already. Who could reach them matters as for any other.
+fn adopt(
+    net: &mut MioNet,
+    config: &Config,
+    sockets: Vec<PassedSocket>,
+) -> Result<Vec<ListenAddress>, Error> {
+    let adopted = sockets.into_iter().map(|socket| {
+        let title = socket.title();
+        let address = net.adopt(socket.descriptor);
+        let address = address.map_err(|error| {
+            Error::Config(format!("LISTEN_FDS: {title} cannot be used: {error}"))
+        })?;
+        if let ListenAddress::Tcp(address) = &address {
+            let allowed = config.check_access(address);
+            allowed.map_err(|wrong| Error::Config(format!("LISTEN_FDS: {title}: {wrong}")))?;
+        }
+        log::info!("listen passed={title:?} address={address}");
+        Ok(address)
+    });
+    adopted.collect()
 }
 
 /// Every address that the configuration stands for, checked for who could reach it.

@@ -2,12 +2,14 @@
 //!
 //! Owns the file. Promises: one on which nobody answers is replaced, one on which somebody does is
 //! left alone, and so is what is no socket; nobody can connect before the file has its mode and its
-//! group; at the end it is removed if it is still ours. Imports nothing of the engine.
+//! group; at the end it is removed if it is still ours, which that of an adopted socket never is.
+//! Imports nothing of the engine.
 
 use std::fs::{self, Permissions};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::os::unix::net::UnixListener as StdUnixListener;
+use std::os::unix::net::{SocketAddr, UnixListener as StdUnixListener};
 use std::path::{Path, PathBuf};
 
 use mio::net::UnixListener;
@@ -57,6 +59,15 @@ impl FileListener {
         listen(&listener.socket, BACKLOG)?;
         Ok(listener)
     }
+
+    /// One that somebody else has bound, whose file is theirs, and what it is bound to: a path, or
+    /// an abstract name behind an `@`.
+    pub(super) fn adopt(socket: OwnedFd) -> io::Result<(FileListener, PathBuf)> {
+        let socket = StdUnixListener::from(socket);
+        let path = path_of(&socket.local_addr()?);
+        let socket = UnixListener::from_std(socket);
+        Ok((FileListener { socket, path: path.clone(), identity: None }, path))
+    }
 }
 
 impl Drop for FileListener {
@@ -69,7 +80,7 @@ impl Drop for FileListener {
 }
 
 /// A stream socket that never blocks. Not every system makes one in a single step.
-fn unix_socket() -> io::Result<std::os::fd::OwnedFd> {
+fn unix_socket() -> io::Result<OwnedFd> {
     let socket = socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
     fcntl_setfd(&socket, FdFlags::CLOEXEC)?;
     ioctl_fionbio(&socket, true)?;
@@ -105,6 +116,14 @@ fn set_rights(path: &Path, rights: FileRights) -> io::Result<()> {
         Some(mode) => fs::set_permissions(path, Permissions::from_mode(mode)),
         None => Ok(()),
     }
+}
+
+fn path_of(address: &SocketAddr) -> PathBuf {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if let Some(name) = std::os::linux::net::SocketAddrExt::as_abstract_name(address) {
+        return PathBuf::from(format!("@{}", name.escape_ascii()));
+    }
+    address.as_pathname().map(Path::to_owned).unwrap_or_default()
 }
 
 fn identity(path: &Path) -> Option<(u64, u64)> {

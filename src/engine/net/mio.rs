@@ -8,7 +8,7 @@
 use std::fmt;
 use std::io::{self, IoSlice, Read};
 use std::net::{Shutdown, SocketAddr};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,7 +16,11 @@ use std::time::Duration;
 use mio::net::{TcpListener, TcpStream, UnixStream};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
-use rustix::net::{SendAncillaryBuffer, SendFlags, send, sendmsg};
+use rustix::io::ioctl_fionbio;
+use rustix::net::sockopt::socket_type;
+use rustix::net::{
+    AddressFamily, SendAncillaryBuffer, SendFlags, SocketType, getsockname, send, sendmsg,
+};
 
 use super::file_listener::{FileListener, FileRights};
 use super::{EVENTS_PER_POLL, Event, Net, Peer, Stream};
@@ -126,6 +130,32 @@ impl MioNet {
                 self.add(ListenerSocket::Unix(FileListener::bind(path, self.rights)?))?;
                 Ok(address.clone())
             }
+        }
+    }
+
+    /// Listens on a socket that somebody else has bound and that listens already; gives its address.
+    ///
+    /// # Errors
+    /// When it is no socket, no listening stream, or neither of TCP nor a Unix one.
+    pub fn adopt(&mut self, socket: OwnedFd) -> io::Result<ListenAddress> {
+        if socket_type(&socket)? != SocketType::STREAM || !is_listening(&socket)? {
+            return Err(io::Error::other("it is no stream socket that listens"));
+        }
+        let family = getsockname(&socket)?.address_family();
+        ioctl_fionbio(&socket, true)?;
+        match family {
+            AddressFamily::INET | AddressFamily::INET6 => {
+                let listener = TcpListener::from_std(socket.into());
+                let bound = listener.local_addr()?;
+                self.add(ListenerSocket::Tcp(listener))?;
+                Ok(ListenAddress::Tcp(bound))
+            }
+            AddressFamily::UNIX => {
+                let (listener, path) = FileListener::adopt(socket)?;
+                self.add(ListenerSocket::Unix(listener))?;
+                Ok(ListenAddress::Unix(path))
+            }
+            _ => Err(io::Error::other("it is neither a TCP nor a Unix socket")),
         }
     }
 
@@ -316,6 +346,17 @@ fn prepare_tcp(stream: &TcpStream) {
     let _ = stream.set_nodelay(true);
     #[cfg(any(target_os = "linux", target_os = "android"))]
     let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(TCP_UNSENT_BYTES_MAX);
+}
+
+#[cfg(not(target_vendor = "apple"))]
+fn is_listening(socket: &OwnedFd) -> io::Result<bool> {
+    Ok(rustix::net::sockopt::socket_acceptconn(socket)?)
+}
+
+/// Apple's systems cannot tell.
+#[cfg(target_vendor = "apple")]
+fn is_listening(_: &OwnedFd) -> io::Result<bool> {
+    Ok(true)
 }
 
 /// Sends slices in one system call. The flags have `NOSIGNAL`, which writev(2), the standard

@@ -1,0 +1,7 @@
+//! The service manager that has started this process, where one has: systemd, or what speaks like
+//! it.
+//!
+//! What it passes is in [`sockets`]. Everything it says is in environment variables; they are read
+//! once, at the start, and nothing of it concerns a process that was started by hand.
+
+pub mod sockets;
