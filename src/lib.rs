@@ -3,8 +3,8 @@
 //! Three wings, one direction. [`engine`] is an HTTP and WebSocket engine that knows nothing of
 //! metrics: a mio poll loop, a table of connection state machines, an explicit timer wheel.
 //! [`metrics`] is what is measured and knows nothing of sockets. [`app`] joins the two and is
-//! vitald. The binary adds arguments, a logger and signals. [`protocol`] is what a client has to
-//! know.
+//! vitald. The binary adds arguments, a logger and signals, and by [`service`] it gets on with the
+//! service manager that has started it. [`protocol`] is what a client has to know.
 //!
 //! # Embedding
 //!

@@ -19,6 +19,7 @@ use vitald::config::{Config, read_file};
 use vitald::engine::clock::{Clock, Monotonic};
 use vitald::metrics::MetricsService;
 use vitald::metrics::selection::Selection;
+use vitald::service::notify::Notifier;
 use vitald::service::sockets;
 use vitald::{Error, Server, watch};
 
@@ -104,29 +105,37 @@ fn serve(mut config: Config) -> Result<(), Error> {
     log::set_max_level(config.log_level);
     let mut server = Server::bind_or_adopt(&config, sockets)?;
     let signals = watch_signals(&mut server)?;
-    let mut lines = String::new();
-    for address in server.addresses() {
-        lines.push_str(&format!("vitald listening on {address}\n"));
-    }
-    print(&lines)?;
+    let addresses: Vec<String> = server.addresses().collect();
+    let lines = addresses.iter().map(|address| format!("vitald listening on {address}\n"));
+    print(&lines.collect::<String>())?;
+    let mut notifier = Notifier::from_environment();
+    notifier.ready(&format!("listening on {}", addresses.join(", ")));
     loop {
-        let turn = server.turn(None)?;
+        let turn = server.turn(notifier.wait_max())?;
+        notifier.feed();
         if turn.woken {
-            if signals.report.swap(false, Ordering::Relaxed) {
-                server.report();
-            }
-            let is_stopping = signals.stop.load(Ordering::Relaxed);
-            if is_stopping {
-                server.shutdown();
-            }
-            if signals.hangup.swap(false, Ordering::Relaxed) && !is_stopping {
-                hang_up(&mut server, &mut config, &signals);
-            }
+            heed(&signals, &mut server, &mut config, &mut notifier);
         }
         if turn.finished {
             log::info!("stopped");
             return Ok(());
         }
+    }
+}
+
+/// Does what the signals have said since the last time.
+fn heed(signals: &Signals, server: &mut Server, config: &mut Config, notifier: &mut Notifier) {
+    if signals.report.swap(false, Ordering::Relaxed) {
+        server.report();
+    }
+    if signals.stop.load(Ordering::Relaxed) {
+        server.shutdown();
+    }
+    if signals.hangup.swap(false, Ordering::Relaxed) && !server.is_stopping() {
+        hang_up(signals, server, config, notifier);
+    }
+    if server.is_stopping() {
+        notifier.stopping(server.connections().count());
     }
 }
 
@@ -141,7 +150,7 @@ struct Signals {
 }
 
 /// SIGHUP: stops if there was a terminal, which has gone; reads the file again if there was none.
-fn hang_up(server: &mut Server, config: &mut Config, signals: &Signals) {
+fn hang_up(signals: &Signals, server: &mut Server, config: &mut Config, notifier: &mut Notifier) {
     let [is_input, is_error] = signals.terminals;
     if is_error {
         // A line to a terminal that has gone cannot be written, and would end the process.
@@ -150,18 +159,21 @@ fn hang_up(server: &mut Server, config: &mut Config, signals: &Signals) {
     if is_input || is_error {
         return server.shutdown();
     }
-    match parse() {
+    notifier.reloading();
+    let reloaded = match parse() {
         Ok(Command::Serve(new)) => reload(server, config, new),
         Ok(_) => unreachable!("the arguments are those that it was started with"),
-        Err(sentence) => log::warn!("reload refused=true action=\"keep what was\": {sentence}"),
+        Err(sentence) => Err(sentence),
+    };
+    if let Err(sentence) = &reloaded {
+        log::warn!("reload refused=true action=\"keep what was\": {sentence}");
     }
+    notifier.reloaded(reloaded.is_ok());
 }
 
 /// Takes over what can change in a run, and says what cannot.
-fn reload(server: &mut Server, config: &mut Config, new: Config) {
-    if let Err(error) = server.reload(&new) {
-        return log::warn!("reload refused=true action=\"keep what was\": {error}");
-    }
+fn reload(server: &mut Server, config: &mut Config, new: Config) -> Result<(), String> {
+    server.reload(&new).map_err(|error| error.to_string())?;
     log::set_max_level(new.log_level);
     let (alerts, level) = (new.alerts.iter().count(), new.log_level);
     let token = match (&config.token, &new.token) {
@@ -175,6 +187,7 @@ fn reload(server: &mut Server, config: &mut Config, new: Config) {
         log::info!("reload keys={keys} action=\"restart vitald to change them\"");
     }
     (config.alerts, config.log_level, config.token) = (new.alerts, new.log_level, new.token);
+    Ok(())
 }
 
 /// Makes SIGTERM and SIGINT wake the loop and set a flag, a second one end the process at once, and

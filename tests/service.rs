@@ -1,16 +1,21 @@
-//! The binary under a service manager, whose part the test plays: sockets that are passed.
+//! The binary under a service manager, whose part the test plays: sockets that are passed, and what
+//! the manager is told.
 
 mod support;
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read;
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener, UnixStream};
+use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
-use rustix::fs::OFlags;
-use support::{Vitald, close_code, next, socket_path, unix_websocket};
+use rustix::fs::{CWD, Mode, OFlags, mkfifoat};
+use support::{PATIENCE, Vitald, close_code, next, socket_path, unix_websocket};
+use vitald::engine::clock::monotonic_us;
 
 /// The binary with descriptors from number 3 on, one or two, as `variables` of the shell say.
 fn passing(variables: &str, descriptors: Vec<OwnedFd>) -> Command {
@@ -57,7 +62,7 @@ fn passed_sockets_take_the_place_of_the_addresses_and_stay_who_passed_them() {
     for descriptor in [3, 4] {
         // O_CLOEXEC: what alerts start does not inherit it.
         let path = format!("/proc/{}/fdinfo/{descriptor}", vitald.id());
-        let text = std::fs::read_to_string(path).expect("it is open");
+        let text = fs::read_to_string(path).expect("it is open");
         let flags = text.lines().find_map(|line| line.strip_prefix("flags:")).expect("it has some");
         let flags = u32::from_str_radix(flags.trim(), 8).expect("octal");
         assert!(flags & OFlags::CLOEXEC.bits() != 0, "{text}");
@@ -79,7 +84,7 @@ fn passed_sockets_take_the_place_of_the_addresses_and_stay_who_passed_them() {
     let next_one = Vitald::start_as(&mut command);
     drop(command);
     assert!(next_one.get("/healthz", "").ends_with("ok"));
-    std::fs::remove_file(&path).expect("it was not removed");
+    fs::remove_file(&path).expect("it was not removed");
 }
 
 #[test]
@@ -162,4 +167,171 @@ fn a_passed_socket_beyond_loopback_is_served_with_a_token_or_knowingly_alone() {
         log.contains("listen passed=\"descriptor 3 (vitald.socket)\" address=0.0.0.0:"),
         "{log}"
     );
+}
+
+/// The service manager's end of what it is told.
+struct Manager {
+    socket: UnixDatagram,
+    /// What the environment calls it.
+    name: String,
+}
+
+impl Manager {
+    /// One that is a file.
+    fn at(path: &Path) -> Manager {
+        let socket = UnixDatagram::bind(path).expect("the path is free");
+        Manager::new(socket, path.display().to_string())
+    }
+
+    /// One that is a name without a file.
+    fn named(name: &str) -> Manager {
+        let name = format!("vitald-{name}-{}", std::process::id());
+        let address = SocketAddr::from_abstract_name(&name).expect("the name is short");
+        Manager::new(UnixDatagram::bind_addr(&address).expect("it is free"), format!("@{name}"))
+    }
+
+    fn new(socket: UnixDatagram, name: String) -> Manager {
+        socket.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+        Manager { socket, name }
+    }
+
+    /// The binary, which is to tell this one; with a configuration file and without a terminal.
+    fn start(&self, variables: &str, file: &Path) -> Vitald {
+        let mut command = passing(&format!("NOTIFY_SOCKET={} {variables}", self.name), Vec::new());
+        command.args(["-l", "127.0.0.1:0", "--log-level", "error", "-c"]).arg(file);
+        Vitald::start_as(command.stderr(Stdio::null()))
+    }
+
+    /// The next message.
+    fn hear(&self) -> String {
+        self.hear_within(PATIENCE).expect("a message comes")
+    }
+
+    fn hear_within(&self, patience: Duration) -> Option<String> {
+        self.socket.set_read_timeout(Some(patience)).expect("a timeout can be set");
+        let mut bytes = [0; 4096];
+        let length = self.socket.recv(&mut bytes).ok()?;
+        Some(String::from_utf8_lossy(&bytes[..length]).into_owned())
+    }
+
+    /// The next message that is no sign of life.
+    fn hear_other(&self) -> String {
+        loop {
+            let message = self.hear();
+            if message != "WATCHDOG=1" {
+                return message;
+            }
+        }
+    }
+}
+
+#[test]
+fn the_service_manager_is_told_when_it_listens_and_when_it_stops() {
+    let path = socket_path("notify");
+    for manager in [Manager::at(&path), Manager::named("notify")] {
+        let mut vitald = manager.start("WATCHDOG_USEC=", Path::new("/dev/null"));
+        let ready = format!("READY=1\nSTATUS=listening on http://{}/", vitald.address);
+        assert_eq!(manager.hear(), ready);
+        let mut socket = vitald.websocket("/ws");
+        assert_eq!(next(&mut socket)["type"], "hello");
+        vitald.signal("-TERM");
+        // While it still waits for the answer to its close frame.
+        assert_eq!(manager.hear(), "STOPPING=1\nSTATUS=stopping, connections to end: 1");
+        assert_eq!(close_code(&mut socket), 1001);
+        let _ = socket.flush();
+        assert!(vitald.wait().success());
+    }
+    fs::remove_file(&path).expect("it is the manager's");
+}
+
+#[test]
+fn the_service_manager_is_told_of_a_reload_and_of_its_end() {
+    let file = socket_path("reloading").with_extension("toml");
+    fs::write(&file, "").expect("a file can be written");
+    let manager = Manager::named("reloading");
+    let vitald = manager.start("WATCHDOG_USEC=", &file);
+    let ready = manager.hear();
+    for (text, refused) in [
+        ("", ""),
+        ("x", "; the last reload was refused, see the log"),
+        ("log_level = \"warn\"", ""),
+    ] {
+        fs::write(&file, text).expect("a file can be written");
+        let before = monotonic_us();
+        vitald.signal("-HUP");
+        let reloading = manager.hear();
+        let time = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").expect("it begins");
+        let time: u64 = time.parse().expect("a number");
+        assert!((before..=monotonic_us()).contains(&time), "{before} {time}");
+        assert_eq!(manager.hear(), format!("{ready}{refused}"));
+    }
+    fs::remove_file(&file).expect("it is there");
+}
+
+/// Half of what the watchdog is set to below.
+const FEED: Duration = Duration::from_millis(50);
+
+#[test]
+fn the_loop_feeds_the_watchdog_and_a_loop_that_hangs_does_not() {
+    let file = socket_path("hanging").with_extension("toml");
+    fs::write(&file, "").expect("a file can be written");
+    let manager = Manager::named("hanging");
+    let mut vitald = manager.start("WATCHDOG_USEC=100000 WATCHDOG_PID=$$", &file);
+    assert!(manager.hear().starts_with("READY=1\n"));
+    let begun = Instant::now();
+    for _ in 0..4 {
+        assert_eq!(manager.hear(), "WATCHDOG=1");
+    }
+    assert!(begun.elapsed() >= 3 * FEED, "not at every turn");
+    // To read its file again it has to wait for whoever writes into this one.
+    fs::remove_file(&file).expect("it is there");
+    mkfifoat(CWD, &file, Mode::RUSR | Mode::WUSR).expect("a pipe can be made");
+    vitald.signal("-HUP");
+    assert!(manager.hear_other().starts_with("RELOADING=1\n"));
+    assert_eq!(manager.hear_within(8 * FEED), None);
+    drop(fs::write(&file, ""));
+    assert!(manager.hear_other().starts_with("READY=1\n"));
+    assert_eq!(manager.hear(), "WATCHDOG=1");
+    // Who stops may take longer than a watchdog has patience.
+    let mut socket = vitald.websocket("/ws");
+    assert_eq!(next(&mut socket)["type"], "hello");
+    vitald.signal("-TERM");
+    assert!(manager.hear_other().starts_with("STOPPING=1\n"));
+    assert_eq!(manager.hear(), "WATCHDOG=1");
+    assert_eq!(close_code(&mut socket), 1001);
+    let _ = socket.flush();
+    assert!(vitald.wait().success());
+    fs::remove_file(&file).expect("it is there");
+}
+
+#[test]
+fn a_watchdog_of_another_process_is_not_fed() {
+    let manager = Manager::named("other");
+    let vitald = manager.start("WATCHDOG_USEC=100000 WATCHDOG_PID=1", Path::new("/dev/null"));
+    assert!(manager.hear().starts_with("READY=1\n"));
+    let mut socket = vitald.websocket("/ws");
+    // At ten samples a second, several times the watchdog's patience.
+    for _ in 0..8 {
+        next(&mut socket);
+    }
+    vitald.signal("-TERM");
+    assert!(manager.hear().starts_with("STOPPING=1\n"));
+}
+
+#[test]
+fn who_cannot_be_told_is_warned_of_and_vitald_serves() {
+    for (name, part) in [
+        ("/nowhere/notify", "message=READY=1 error=\"No such file or directory (os error 2)\""),
+        ("nowhere", "socket=\"nowhere\" error=\"it is neither a path nor an abstract name\""),
+    ] {
+        let log = socket_path("untold").with_extension("log");
+        let mut command = passing(&format!("NOTIFY_SOCKET={name} WATCHDOG_USEC=1s"), Vec::new());
+        command.args(["-l", "127.0.0.1:0", "--log-level", "warn"]);
+        command.stderr(File::create(&log).expect("a file can be made"));
+        let vitald = Vitald::start_as(&mut command);
+        assert!(vitald.get("/healthz", "").ends_with("ok"));
+        let text = fs::read_to_string(&log).expect("the log is there");
+        assert!(text.contains(part), "{text}");
+        fs::remove_file(&log).expect("it is there");
+    }
 }

@@ -209,6 +209,11 @@ impl Server {
         self.engine.shutdown();
     }
 
+    /// Whether a stop has begun.
+    pub fn is_stopping(&self) -> bool {
+        self.engine.is_draining()
+    }
+
     /// Writes what is held at this moment to the log: the ledger, connections by state, tasks, pools
     /// and subscriptions, at the level `info`. Walks every connection.
     pub fn report(&self) {

@@ -105,6 +105,13 @@ impl Clock for Monotonic {
     }
 }
 
+/// Microseconds of the system's monotonic clock, whose origin other processes share; for telling
+/// them.
+pub fn monotonic_us() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1000
+}
+
 /// A clock that moves only when told to. Clones share the time.
 #[derive(Clone, Debug, Default)]
 pub struct Manual {

@@ -196,6 +196,11 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
         }
     }
 
+    /// Whether a stop has begun.
+    pub fn is_draining(&self) -> bool {
+        self.core.is_draining
+    }
+
     fn drain_connection(&mut self, slot: Slot) {
         let connection = self.core.at(slot);
         let handle = connection.handle;

@@ -6,6 +6,7 @@
 use std::process::Command;
 
 use crate::metrics::alerts::Transition;
+use crate::service::notify::VARIABLES;
 
 /// The token of the service is not the command's to know.
 const SECRET: &str = "VITALD_TOKEN";
@@ -24,6 +25,10 @@ pub(super) fn command(transition: &Transition, host: &str) -> Command {
         command.env(format!("VITALD_ALERT_{}", name.to_ascii_uppercase()), value);
     }
     command.env("VITALD_ALERT_HOST", host).env_remove(SECRET);
+    // Nor is it to speak to the service manager for this process.
+    for variable in VARIABLES {
+        command.env_remove(variable);
+    }
     command
 }
 
@@ -135,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_has_each_fact_and_not_the_token() {
+    fn the_environment_has_each_fact_and_neither_the_token_nor_the_service_managers_words() {
         let command = command(&transition(&["x"], "eth0"), "pi");
         let environment: BTreeMap<_, _> = command
             .get_envs()
@@ -153,6 +158,12 @@ mod tests {
             ("VITALD_ALERT_THRESHOLD", Some("0.5")),
             ("VITALD_ALERT_VALUE", Some("2")),
             ("VITALD_TOKEN", None),
+            ("WATCHDOG_PID", None),
+            ("WATCHDOG_USEC", None),
+            ("LISTEN_FDNAMES", None),
+            ("LISTEN_FDS", None),
+            ("LISTEN_PID", None),
+            ("NOTIFY_SOCKET", None),
         ];
         assert_eq!(environment, BTreeMap::from(expected));
     }
