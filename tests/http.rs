@@ -41,6 +41,30 @@ fn pipelined_requests_are_answered_in_order() {
 }
 
 #[test]
+fn a_health_probe_in_http_1_0_is_answered_with_and_without_a_host() {
+    let vitald = Vitald::start();
+    let host = format!("Host: {}\r\n", vitald.address);
+    for method in ["GET", "HEAD"] {
+        for fields in ["", &host, "Connection: close\r\nUser-Agent: probe\r\n"] {
+            // Until its end, which is ours: nobody has asked for more.
+            let answer = vitald.exchange(&format!("{method} /healthz HTTP/1.0\r\n{fields}\r\n"));
+            let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+            assert!(head.starts_with("HTTP/1.1 200 "), "{method} {fields:?}: {head}");
+            assert!(head.contains("\r\nContent-Length: 2") && head.contains("Connection: close"));
+            assert_eq!(body, if method == "GET" { "ok" } else { "" }, "{fields:?}");
+        }
+    }
+    let mut stream = vitald.connect();
+    let asking = b"GET /healthz HTTP/1.0\r\nConnection: keep-alive\r\n\r\n";
+    for _ in 0..2 {
+        stream.write_all(asking).expect("it reads");
+        assert_eq!(answer(&mut stream, true).1, "ok");
+    }
+    let foreign = vitald.exchange("GET /healthz HTTP/1.0\r\nHost: evil.example\r\n\r\n");
+    assert!(foreign.starts_with("HTTP/1.1 421 "), "{foreign}");
+}
+
+#[test]
 fn head_gives_the_fields_of_get_and_no_body() {
     let vitald = Vitald::start();
     let mut stream = vitald.connect();

@@ -12,7 +12,7 @@ use std::process::{Command, Output};
 
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, listen, socket};
 use rustix::process::{getgid, getuid};
-use support::{PATIENCE, Vitald, close_code, next, socket_path, unix_websocket, until};
+use support::{PATIENCE, Vitald, answer, close_code, next, socket_path, unix_websocket, until};
 
 #[test]
 fn a_unix_socket_serves_any_host_and_its_file_goes_with_the_server() {
@@ -23,9 +23,9 @@ fn a_unix_socket_serves_any_host_and_its_file_goes_with_the_server() {
     stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
     let head = b"GET /healthz HTTP/1.1\r\nHost: anything\r\nConnection: close\r\n\r\n";
     stream.write_all(head).expect("it reads");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("it answers and ends");
-    assert!(answer.ends_with("ok"), "{answer}");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).expect("it answers and ends");
+    assert!(text.ends_with("ok"), "{text}");
     assert_eq!(next(&mut unix_websocket(&path))["type"], "hello");
     vitald.signal("-TERM");
     assert!(vitald.wait().success());
@@ -209,9 +209,9 @@ fn both_families_are_served_by_their_own_listeners() {
     let mut stream = std::net::TcpStream::connect(("::1", port)).expect("it accepts");
     let head = format!("GET /healthz HTTP/1.1\r\nHost: [::1]:{port}\r\nConnection: close\r\n\r\n");
     stream.write_all(head.as_bytes()).expect("it reads");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("it answers and ends");
-    assert!(answer.ends_with("ok"), "{answer}");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).expect("it answers and ends");
+    assert!(text.ends_with("ok"), "{text}");
     assert!(vitald.get("/healthz", "").ends_with("ok"));
 }
 
@@ -229,15 +229,36 @@ fn a_stop_closes_the_listener_first_and_waits_for_what_is_open() {
 }
 
 #[test]
-fn a_second_signal_ends_it_at_once() {
+fn a_probe_that_had_begun_before_the_stop_is_told_of_it() {
     let mut vitald = Vitald::start();
+    let mut probe = vitald.connect();
+    vitald.send_get(&mut probe, "GET", "/healthz");
+    assert!(answer(&mut probe, true).0.starts_with("HTTP/1.1 200 "));
     let mut socket = vitald.websocket("/ws");
     next(&mut socket);
+    probe.write_all(b"GET /healthz HTTP/1.0\r\n").expect("it reads");
     vitald.signal("-TERM");
-    // The peer has our close frame and keeps silent: the drain would wait for its answer.
     assert_eq!(close_code(&mut socket), 1001);
-    vitald.signal("-TERM");
-    assert_eq!(vitald.wait().code(), Some(1));
+    probe.write_all(b"\r\n").expect("it reads");
+    let (head, body) = answer(&mut probe, true);
+    assert!(head.starts_with("HTTP/1.1 503 ") && body == "draining", "{head}{body}");
+    let _ = socket.flush();
+    drop((probe, socket));
+    assert!(vitald.wait().success());
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    for signals in [["-TERM", "-TERM"], ["-INT", "-TERM"], ["-TERM", "-INT"]] {
+        let mut vitald = Vitald::start();
+        let mut socket = vitald.websocket("/ws");
+        next(&mut socket);
+        vitald.signal(signals[0]);
+        // The peer has our close frame and keeps silent: the drain would wait for its answer.
+        assert_eq!(close_code(&mut socket), 1001);
+        vitald.signal(signals[1]);
+        assert_eq!(vitald.wait().code(), Some(1), "{signals:?}");
+    }
 }
 
 #[test]
