@@ -106,7 +106,7 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
         let limits = &self.core.limits;
         limits.memory_ceiling()
             + self.handler.memory_ceiling(limits)
-            + limits.slots() * size_of::<Option<N::Stream>>()
+            + limits.slots() * (size_of::<Option<N::Stream>>() + self.net.stream_memory_ceiling())
             + size_of::<Self>()
     }
 }

@@ -23,6 +23,8 @@ use rustix::net::{
 };
 
 use super::file_listener::{FileListener, FileRights};
+#[cfg(feature = "tls")]
+use super::tls::{Identity, TlsStream};
 use super::{EVENTS_PER_POLL, Event, Net, Peer, Stream};
 use crate::engine::handle::Slot;
 
@@ -43,9 +45,9 @@ const TCP_UNSENT_BYTES_MAX: u32 = 1;
 /// 40 KB of them, without a look at [`TCP_UNSENT_BYTES_MAX`]; not to a write that ended a record.
 /// The peer sees no difference. Other systems may refuse the flag on a stream.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-const TCP_FLAGS: SendFlags = SendFlags::NOSIGNAL.union(SendFlags::EOR);
+pub(super) const TCP_FLAGS: SendFlags = SendFlags::NOSIGNAL.union(SendFlags::EOR);
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-const TCP_FLAGS: SendFlags = SendFlags::NOSIGNAL;
+pub(super) const TCP_FLAGS: SendFlags = SendFlags::NOSIGNAL;
 
 /// Tokens from here up are listeners; below, connections, by slot.
 const LISTENER_BASE: usize = usize::MAX / 2;
@@ -80,6 +82,8 @@ pub struct MioNet {
     last_listener: usize,
     rights: FileRights,
     wake: Option<StdUnixStream>,
+    #[cfg(feature = "tls")]
+    identity: Option<Identity>,
 }
 
 struct Listener {
@@ -106,6 +110,8 @@ impl MioNet {
             last_listener: 0,
             rights: FileRights::default(),
             wake: None,
+            #[cfg(feature = "tls")]
+            identity: None,
         })
     }
 
@@ -185,6 +191,30 @@ impl MioNet {
         self.poll.registry().register(&mut SourceFd(&descriptor), WAKE, Interest::READABLE)?;
         self.wake = Some(stream);
         Ok(())
+    }
+
+    /// From now on speaks TLS with those who come by TCP, as `identity`; without one, plainly.
+    /// Connections that are open stay as they are.
+    #[cfg(feature = "tls")]
+    pub fn identify(&mut self, identity: Option<Identity>) {
+        self.identity = identity;
+    }
+
+    /// Puts TLS around a TCP connection, if it is spoken.
+    #[cfg(feature = "tls")]
+    fn dress(&self, stream: MioStream) -> io::Result<MioStream> {
+        match (stream, &self.identity) {
+            (MioStream::Tcp(stream), Some(identity)) => {
+                Ok(MioStream::Tls(Box::new(identity.accept(stream)?)))
+            }
+            (stream, _) => Ok(stream),
+        }
+    }
+
+    /// What TLS is put around, with the feature.
+    #[cfg(not(feature = "tls"))]
+    fn dress(&self, stream: MioStream) -> io::Result<MioStream> {
+        Ok(stream)
     }
 
     fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
@@ -273,7 +303,8 @@ impl Net for MioNet {
             };
             match accepted {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => listener.ready = false,
-                result => return result,
+                Err(error) => return Err(error),
+                Ok((stream, peer)) => return Ok((self.dress(stream)?, peer)),
             }
         }
         Err(io::ErrorKind::WouldBlock.into())
@@ -285,6 +316,10 @@ impl Net for MioNet {
         match stream {
             MioStream::Tcp(stream) => self.poll.registry().register(stream, token, interest),
             MioStream::Unix(stream) => self.poll.registry().register(stream, token, interest),
+            #[cfg(feature = "tls")]
+            MioStream::Tls(stream) => {
+                self.poll.registry().register(&mut stream.socket, token, interest)
+            }
         }
     }
 
@@ -293,7 +328,15 @@ impl Net for MioNet {
         let _ = match &mut stream {
             MioStream::Tcp(stream) => self.poll.registry().deregister(stream),
             MioStream::Unix(stream) => self.poll.registry().deregister(stream),
+            #[cfg(feature = "tls")]
+            MioStream::Tls(stream) => self.poll.registry().deregister(&mut stream.socket),
         };
+    }
+
+    #[cfg(feature = "tls")]
+    fn stream_memory_ceiling(&self) -> usize {
+        let bytes = size_of::<TlsStream>() + TlsStream::MEMORY_CEILING;
+        if self.identity.is_some() { bytes } else { 0 }
     }
 
     fn stop_listening(&mut self) {
@@ -307,6 +350,9 @@ pub enum MioStream {
     Tcp(TcpStream),
     /// From a Unix listener.
     Unix(UnixStream),
+    /// From a TCP listener, with TLS.
+    #[cfg(feature = "tls")]
+    Tls(Box<TlsStream>),
 }
 
 impl Stream for MioStream {
@@ -314,6 +360,8 @@ impl Stream for MioStream {
         match self {
             MioStream::Tcp(stream) => stream.read(buffer),
             MioStream::Unix(stream) => stream.read(buffer),
+            #[cfg(feature = "tls")]
+            MioStream::Tls(stream) => stream.read(buffer),
         }
     }
 
@@ -321,6 +369,16 @@ impl Stream for MioStream {
         match self {
             MioStream::Tcp(stream) => send_slices(stream, slices, TCP_FLAGS),
             MioStream::Unix(stream) => send_slices(stream, slices, SendFlags::NOSIGNAL),
+            #[cfg(feature = "tls")]
+            MioStream::Tls(stream) => stream.write_vectored(slices),
+        }
+    }
+
+    #[cfg(feature = "tls")]
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            MioStream::Tls(stream) => stream.flush(),
+            MioStream::Tcp(_) | MioStream::Unix(_) => Ok(()),
         }
     }
 
@@ -328,6 +386,8 @@ impl Stream for MioStream {
         match self {
             MioStream::Tcp(stream) => stream.shutdown(Shutdown::Write),
             MioStream::Unix(stream) => stream.shutdown(Shutdown::Write),
+            #[cfg(feature = "tls")]
+            MioStream::Tls(stream) => stream.shutdown_write(),
         }
     }
 
@@ -335,6 +395,8 @@ impl Stream for MioStream {
         let error = match self {
             MioStream::Tcp(stream) => stream.take_error(),
             MioStream::Unix(stream) => stream.take_error(),
+            #[cfg(feature = "tls")]
+            MioStream::Tls(stream) => return stream.take_error(),
         };
         error.unwrap_or_else(Some)
     }
@@ -361,7 +423,11 @@ fn is_listening(_: &OwnedFd) -> io::Result<bool> {
 
 /// Sends slices in one system call. The flags have `NOSIGNAL`, which writev(2), the standard
 /// library's `write_vectored`, cannot: a peer that is gone would kill a program that embeds us.
-fn send_slices(socket: &impl AsFd, slices: &[IoSlice<'_>], flags: SendFlags) -> io::Result<usize> {
+pub(super) fn send_slices(
+    socket: &impl AsFd,
+    slices: &[IoSlice<'_>],
+    flags: SendFlags,
+) -> io::Result<usize> {
     let sent = match slices {
         [slice] => send(socket, slice, flags),
         _ => sendmsg(socket, slices, &mut SendAncillaryBuffer::default(), flags),

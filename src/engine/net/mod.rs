@@ -8,6 +8,8 @@
 mod file_listener;
 mod mio;
 pub mod sim;
+#[cfg(feature = "tls")]
+mod tls;
 
 use std::fmt;
 use std::io::{self, IoSlice};
@@ -16,6 +18,8 @@ use std::time::Duration;
 
 pub use self::file_listener::FileRights;
 pub use self::mio::{ListenAddress, MioNet, MioStream};
+#[cfg(feature = "tls")]
+pub use self::tls::Identity;
 use super::handle::Slot;
 
 /// Events taken from the kernel at a time. Half costs a system call more for each further batch
@@ -81,6 +85,15 @@ pub trait Stream {
     /// Writes from `slices`, in order, as much as there is room for.
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
 
+    /// Goes on with what the stream itself has to send, such as a handshake's answer, as far as
+    /// there is room: for a connection that can be written to and has nothing to write.
+    ///
+    /// # Errors
+    /// Those that a write has, but for `WouldBlock`.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Tells the peer that nothing more will come.
     fn shutdown_write(&mut self) -> io::Result<()>;
 
@@ -117,6 +130,11 @@ pub trait Net {
 
     /// Ends the registration and the connection.
     fn close(&mut self, stream: Self::Stream);
+
+    /// Bytes of memory that a stream takes at most beside its place.
+    fn stream_memory_ceiling(&self) -> usize {
+        0
+    }
 
     /// Closes the listeners, so that a successor can bind their addresses.
     fn stop_listening(&mut self);

@@ -23,6 +23,9 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
             self.core.connections.get_mut(slot as usize).expect("the slot was found occupied");
         let was_read = connection.wants_input(&self.core.limits);
         let mut failed = None;
+        if connection.writable && connection.outbox.is_empty() {
+            failed = stream.flush().err().map(|error| reason_of(error.kind()));
+        }
         while connection.phase() != Phase::Dead
             && connection.writable
             && room > 0
