@@ -118,6 +118,7 @@ fn command(
     // What is not served needs no permission to be, and shows its token to nobody.
     if word != Word::Once {
         draft.read_token(&files)?;
+        draft.read_tls(&files)?;
         draft.check_group(files)?;
         draft.check_access()?;
     }
@@ -141,8 +142,13 @@ fn own_vitald(
     read_configured(&mut draft, config, &environment, files)?;
     read_environment(&mut draft, environment)?;
     let token = draft.token.take();
-    let listen = draft.finish()?.listen.into_iter().next();
-    let listen = listen.ok_or("listen: there is no address: write one at least")?;
+    let speaks_tls = draft.tls.is_some();
+    let mut addresses = draft.finish()?.listen.into_iter();
+    let listen = addresses.find(|listen| !speaks_tls || matches!(listen, Listen::Unix(_)));
+    let listen = listen.ok_or(match speaks_tls {
+        true => "this vitald speaks TLS, which watch does not: let it listen on unix:/path as well",
+        false => "listen: there is no address: write one at least",
+    })?;
     Ok((listen, token))
 }
 

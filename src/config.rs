@@ -13,6 +13,7 @@ mod file;
 mod origin;
 mod printed;
 mod section;
+mod tls;
 mod token;
 mod unix;
 
@@ -30,6 +31,8 @@ pub use duration::{duration_text, parse_duration};
 pub use file::{FILE_BYTES_MAX, PATH_DEFAULT, read_file};
 pub(crate) use file::{bytes_of, read_into, text_of};
 pub use origin::Origin;
+pub(crate) use tls::TlsFiles;
+pub use tls::TlsSettings;
 pub use token::{Secret, TOKEN_BYTES_MAX, TOKEN_BYTES_SAFE, Token, TokenFrom};
 pub use unix::{UnixSettings, parse_group, parse_mode};
 
@@ -199,6 +202,8 @@ pub struct Config {
     pub no_auth: bool,
     /// What every request has to show; without one nobody is asked.
     pub token: Option<Token>,
+    /// What is shown to those who come by TCP, who then speak TLS; only with the feature `tls`.
+    pub tls: Option<TlsSettings>,
     /// Connections of every kind at a time; 1 to 1,000,000.
     pub connections_max: usize,
     /// Host names by which requests may address this server, besides its own.
@@ -226,6 +231,7 @@ impl Default for Config {
             sample_when_idle: None,
             no_auth: false,
             token: None,
+            tls: None,
             connections_max: 256,
             allow_hosts: Vec::new(),
             allow_origins: Vec::new(),
@@ -252,7 +258,7 @@ impl Config {
     }
 
     /// The keys, or sections, in which `new` differs and that are only read at a start: all but
-    /// `alert`, `log_level` and `token_file`.
+    /// `alert`, `log_level`, `token_file` and what is in the files of `tls`.
     pub fn needing_restart(&self, new: &Config) -> Vec<&'static str> {
         let Config {
             listen,
@@ -261,6 +267,7 @@ impl Config {
             sample_when_idle,
             no_auth,
             token: _,
+            tls,
             connections_max,
             allow_hosts,
             allow_origins,
@@ -277,6 +284,8 @@ impl Config {
             ("interval", *interval == new.interval),
             ("sample_when_idle", *sample_when_idle == new.sample_when_idle),
             ("no_auth", *no_auth == new.no_auth),
+            // Another certificate in the place of one is taken over.
+            ("tls", tls.is_some() == new.tls.is_some()),
             ("max_connections", *connections_max == new.connections_max),
             ("allow_host", *allow_hosts == new.allow_hosts),
             ("allow_origin", *allow_origins == new.allow_origins),

@@ -38,7 +38,9 @@ fn main() -> ExitCode {
         Command::Help => print(cli::HELP),
         Command::Version => print(concat!("vitald ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Once { config, pretty } => once(&config, pretty),
-        Command::Check(config) => print(&config.to_toml()),
+        Command::Check(config) => {
+            Server::check_config(&config).and_then(|()| print(&config.to_toml()))
+        }
         Command::Watch(options) => {
             return match watch::run(&options) {
                 Ok(()) => ExitCode::SUCCESS,
@@ -181,12 +183,16 @@ fn reload(server: &mut Server, config: &mut Config, new: Config) -> Result<(), S
         (_, Some(_)) => "changed",
         (_, None) => "none",
     };
-    log::info!("reload alerts={alerts} log_level={level} token={token}");
+    let tls = if config.tls == new.tls { "same" } else { "changed" };
+    log::info!("reload alerts={alerts} log_level={level} token={token} tls={tls}");
     let keys = config.needing_restart(&new).join(",");
     if !keys.is_empty() {
         log::info!("reload keys={keys} action=\"restart vitald to change them\"");
     }
     (config.alerts, config.log_level, config.token) = (new.alerts, new.log_level, new.token);
+    if config.tls.is_some() == new.tls.is_some() {
+        config.tls = new.tls;
+    }
     Ok(())
 }
 

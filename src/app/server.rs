@@ -19,6 +19,8 @@ use crate::engine::descriptors::reserve_descriptors;
 use crate::engine::ledger::Ledger;
 use crate::engine::limits::Limits;
 use crate::engine::measures::Measured;
+#[cfg(feature = "tls")]
+use crate::engine::net::Identity;
 use crate::engine::net::{ListenAddress, MioNet};
 use crate::engine::stats::Stats;
 use crate::engine::tasks::TaskCounts;
@@ -73,9 +75,22 @@ impl std::error::Error for Error {}
 pub struct Server {
     engine: Engine<App, MioNet, Monotonic>,
     addresses: Vec<ListenAddress>,
+    /// What TCP addresses are reached by: http or https.
+    scheme: &'static str,
 }
 
 impl Server {
+    /// Whether `config` could be served, as far as that can be known without an address.
+    ///
+    /// # Errors
+    /// When a value cannot be served, or the certificate or its key cannot be shown.
+    pub fn check_config(config: &Config) -> Result<(), Error> {
+        config.check().map_err(Error::Config)?;
+        #[cfg(feature = "tls")]
+        identity(config)?;
+        Ok(())
+    }
+
     /// Opens the sources and binds the addresses of `config`.
     ///
     /// # Errors
@@ -103,6 +118,7 @@ impl Server {
         let needed = limits.descriptors(DESCRIPTORS_BESIDE + sockets.len());
         reserve_descriptors(needed).map_err(Error::Descriptors)?;
         let mut net = MioNet::new().map_err(Error::Poll)?;
+        identify(&mut net, config)?;
         let addresses = match sockets.is_empty() {
             true => listen(&mut net, config)?,
             false => adopt(&mut net, config, sockets)?,
@@ -127,13 +143,14 @@ impl Server {
             config.connections_max,
             engine.memory_ceiling(),
         );
-        Ok(Server { engine, addresses })
+        let scheme = if config.tls.is_some() { "https" } else { "http" };
+        Ok(Server { engine, addresses, scheme })
     }
 
     /// The addresses as they were bound: with the port that was free where port 0 was asked for.
     pub fn addresses(&self) -> impl Iterator<Item = String> {
         self.addresses.iter().map(|address| match address {
-            ListenAddress::Tcp(address) => format!("http://{address}/"),
+            ListenAddress::Tcp(address) => format!("{}://{address}/", self.scheme),
             ListenAddress::Unix(_) => address.to_string(),
         })
     }
@@ -193,6 +210,10 @@ impl Server {
             if let ListenAddress::Tcp(address) = address {
                 config.check_access(address).map_err(Error::Config)?;
             }
+        }
+        // Whether TLS is spoken at all is decided at a start.
+        if config.tls.is_some() && self.scheme == "https" {
+            identify(self.engine.net_mut(), config)?;
         }
         super::alerts::warn_of_programs(&config.alerts);
         super::admission::warn_of_token(config.token.as_ref());
@@ -257,6 +278,27 @@ impl Server {
     pub fn check(&self) -> Result<(), String> {
         self.engine.check()
     }
+}
+
+/// Has TLS spoken with those who come by TCP from now on, if `config` has what to show them.
+#[cfg(feature = "tls")]
+fn identify(net: &mut MioNet, config: &Config) -> Result<(), Error> {
+    net.identify(identity(config)?);
+    Ok(())
+}
+
+/// A configuration with a certificate is refused before, where there is no TLS.
+#[cfg(not(feature = "tls"))]
+fn identify(_: &mut MioNet, _: &Config) -> Result<(), Error> {
+    Ok(())
+}
+
+#[cfg(feature = "tls")]
+fn identity(config: &Config) -> Result<Option<Identity>, Error> {
+    let Some(tls) = &config.tls else { return Ok(None) };
+    let identity = Identity::from_pem(tls.chain(), tls.secret().reveal().as_bytes());
+    let shown = tls.certificate().display();
+    identity.map(Some).map_err(|wrong| Error::Config(format!("[tls]: {shown}: {wrong}")))
 }
 
 /// What the system said, with what can be done about it where that is known.

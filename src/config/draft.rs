@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use super::section::{Item, Section};
-use super::{Config, Listen, TokenFrom};
+use super::{Config, Listen, TlsFiles, TokenFrom};
 
 /// Values and their places.
 #[derive(Default)]
@@ -17,6 +17,8 @@ pub(crate) struct Draft {
     pub(crate) config: Config,
     /// Where the token is that everybody has to show.
     pub(crate) token: Option<TokenFrom>,
+    /// Where the certificate is that is shown, and its key.
+    pub(crate) tls: Option<TlsFiles>,
     /// A key as messages name it, and where it was said; the last one counts.
     said: Vec<(String, String)>,
 }
@@ -50,6 +52,16 @@ impl Draft {
         let token = self.token.as_ref().map(|from| from.read(files)).transpose();
         self.config.token =
             token.map_err(|wrong| format!("{}: {wrong}", self.place_of("token_file")))?;
+        Ok(())
+    }
+
+    /// Reads the certificate and its key, if TLS is to be spoken; `files` gives the bytes of a file.
+    pub(crate) fn read_tls(
+        &mut self,
+        files: impl Fn(&Path) -> io::Result<Vec<u8>>,
+    ) -> Result<(), String> {
+        let tls = self.tls.as_ref().map(|from| from.read(files)).transpose();
+        self.config.tls = tls.map_err(|wrong| format!("{}: {wrong}", self.place_of("[tls]")))?;
         Ok(())
     }
 

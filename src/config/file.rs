@@ -14,7 +14,9 @@ use toml::de::DeTable;
 use super::alerts;
 use super::draft::Draft;
 use super::section::{Item, KEY_BYTES_MAX, Section, Source};
-use super::{CommandLines, Listen, Origin, TokenFrom, parse_group, parse_level, parse_mode};
+use super::{
+    CommandLines, Listen, Origin, TlsFiles, TokenFrom, parse_group, parse_level, parse_mode,
+};
 
 /// The file that is read when none is named, if it is there.
 pub const PATH_DEFAULT: &str = "/etc/vitald/vitald.toml";
@@ -94,6 +96,11 @@ pub(crate) fn read_into(draft: &mut Draft, path: &Path, text: &str) -> Result<()
     }
     draft.take(&mut top, "allow_host", Item::texts, |config| &mut config.allow_hosts)?;
     draft.take(&mut top, "allow_origin", origins, |config| &mut config.allow_origins)?;
+    if let Some(mut tls) = top.take_section("tls", "[tls]")? {
+        draft.note("[tls]", tls.place());
+        draft.tls = Some(TlsFiles::take(&mut tls)?);
+        tls.finish()?;
+    }
     if let Some(mut history) = top.take_section("history", "[history]")? {
         draft.take(&mut history, "series", Item::count, |config| &mut config.history.series_max)?;
         draft.take(&mut history, "path", optional_path, |config| &mut config.history.path)?;
@@ -173,6 +180,15 @@ mod tests {
         let mut draft = Draft::default();
         read_into(&mut draft, Path::new("/f"), text)?;
         draft.finish()
+    }
+
+    #[cfg(not(feature = "tls"))]
+    #[test]
+    fn tls_is_refused_where_it_is_not_built_in() {
+        let text = "interval = \"1s\"\n[tls]\ncertificate = \"/c\"\nkey = \"/k\"\n";
+        let told = "/f:2: [tls]: this vitald is built without TLS: install vitald-tls, build with \
+                    --features tls, or put a proxy before it";
+        assert_eq!(read_into(&mut Draft::default(), Path::new("/f"), text), Err(told.to_owned()));
     }
 
     #[test]

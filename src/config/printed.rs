@@ -18,6 +18,7 @@ impl Config {
         let mut page = Page { text: String::new() };
         page.lines(HEAD);
         self.print_top(&mut page);
+        self.print_tls(&mut page);
         page.section("[history]");
         page.entry(SERIES, "series", &self.history.series_max.to_string());
         let path = self.history.path.as_ref().map(|path| quoted(&path.display().to_string()));
@@ -33,6 +34,18 @@ impl Config {
         page.lines(ALERTS);
         self.alerts.iter().for_each(|rule| print_alert(rule, &mut page));
         page.text
+    }
+
+    /// A section that is there turns it on, so one that is not is commented out whole.
+    fn print_tls(&self, page: &mut Page) {
+        let Some(tls) = &self.tls else {
+            page.push(format_args!("\n"));
+            return page.lines(TLS);
+        };
+        page.section("[tls]");
+        for (key, path) in [("certificate", tls.certificate()), ("key", tls.key())] {
+            page.push(format_args!("{key} = {}\n", quoted(&path.display().to_string())));
+        }
     }
 
     fn print_top(&self, page: &mut Page) {
@@ -114,6 +127,12 @@ Host names by which requests may address this server, besides its own. [--allow-
 const ALLOW_ORIGIN: &str = "\
 Origins of foreign pages that may open a WebSocket and read answers, such as
 \"https://example.org\". [--allow-origin]";
+const TLS: &str = "\
+TLS for all who come by TCP, where vitald is built with it: the files of the certificate, with
+those that vouch for it behind it, and of its key, in PEM. They are read again on SIGHUP.
+[tls]
+certificate = \"/etc/vitald/certificate.pem\"
+key = \"/etc/vitald/key.pem\"";
 const SERIES: &str = "\
 Series that are remembered at most: 1 to 1024. A small host has 40 figures and 5 to 8 a disk,
 file system or interface. A file for another number is set aside, and a new one begun.";
@@ -356,6 +375,7 @@ mod tests {
                     sample_when_idle: idle.map(between).map(whole),
                     no_auth,
                     token: None,
+                    tls: None,
                     connections_max,
                     allow_hosts,
                     allow_origins,

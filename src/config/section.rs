@@ -82,9 +82,14 @@ impl<'f> Section<'f> {
         self.take(key).map(|item| item.section(label)).transpose()
     }
 
+    /// Where it is.
+    pub(crate) fn place(&self) -> String {
+        format!("{}: {}", self.source.place(self.at), self.label)
+    }
+
     /// What is wrong with the section as a whole, such as a key that it lacks.
     pub(crate) fn wrong(&self, sentence: impl fmt::Display) -> String {
-        format!("{}: {}: {sentence}", self.source.place(self.at), self.label)
+        format!("{}: {sentence}", self.place())
     }
 
     /// Refuses keys that were not asked for; the first in the file is named.

@@ -52,7 +52,9 @@ impl Vitald {
         let mut stdout = BufReader::new(child.stdout.take().expect("standard output is a pipe"));
         stdout.read_line(&mut line).expect("the binary says where it listens");
         let address = line
-            .strip_prefix("vitald listening on http://")
+            .strip_prefix("vitald listening on http")
+            .map(|rest| rest.strip_prefix('s').unwrap_or(rest))
+            .and_then(|rest| rest.strip_prefix("://"))
             .and_then(|rest| rest.trim_end().strip_suffix('/'))
             .unwrap_or_else(|| panic!("not the line of the contract: {line:?}"));
         Vitald { address: address.parse().expect("an address"), child, stdout }
