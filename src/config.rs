@@ -203,7 +203,7 @@ pub struct Config {
     /// What every request has to show; without one nobody is asked.
     pub token: Option<Token>,
     /// What is shown to those who come by TCP, who then speak TLS; only with the feature `tls`.
-    pub tls: Option<TlsSettings>,
+    pub tls: Option<Box<TlsSettings>>,
     /// Connections of every kind at a time; 1 to 1,000,000.
     pub connections_max: usize,
     /// Host names by which requests may address this server, besides its own.
