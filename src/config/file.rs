@@ -98,7 +98,7 @@ pub(crate) fn read_into(draft: &mut Draft, path: &Path, text: &str) -> Result<()
     draft.take(&mut top, "allow_origin", origins, |config| &mut config.allow_origins)?;
     if let Some(mut tls) = top.take_section("tls", "[tls]")? {
         draft.note("[tls]", tls.place());
-        draft.tls = Some(TlsFiles::take(&mut tls)?);
+        draft.tls = TlsFiles::take(&mut tls)?;
         tls.finish()?;
     }
     if let Some(mut history) = top.take_section("history", "[history]")? {
@@ -385,7 +385,8 @@ mod tests {
                 "zz = 1\naa = 1",
                 "/f:1: zz: there is no such key: the keys here are listen, unix_mode, \
                  unix_group, interval, sample_when_idle, max_connections, log_level, no_auth, \
-                 token_file, allow_host, allow_origin, history, processes, dashboard, alert",
+                 token_file, allow_host, allow_origin, tls, history, processes, dashboard, \
+                 alert",
             ),
         ] {
             assert_eq!(read(text), Err(sentence.to_owned()), "{text}");

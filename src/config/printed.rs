@@ -7,8 +7,9 @@
 //! that the command reads, shows them. May import: the rules of alerts.
 
 use std::fmt::Write;
+use std::path::Path;
 
-use super::{Config, Origin, Token, duration_text};
+use super::{Config, Origin, TlsSettings, Token, duration_text};
 use crate::metrics::alerts::{Bound, Rule};
 
 impl Config {
@@ -18,7 +19,13 @@ impl Config {
         let mut page = Page { text: String::new() };
         page.lines(HEAD);
         self.print_top(&mut page);
-        self.print_tls(&mut page);
+        page.section("[tls]");
+        let file = |path: fn(&TlsSettings) -> &Path| {
+            self.tls.as_deref().map(|tls| quoted(&path(tls).display().to_string()))
+        };
+        let certificate = file(TlsSettings::certificate);
+        page.optional(CERTIFICATE, "certificate", certificate, "\"/etc/vitald/certificate.pem\"");
+        page.optional(KEY, "key", file(TlsSettings::key), "\"/etc/vitald/key.pem\"");
         page.section("[history]");
         page.entry(SERIES, "series", &self.history.series_max.to_string());
         let path = self.history.path.as_ref().map(|path| quoted(&path.display().to_string()));
@@ -34,18 +41,6 @@ impl Config {
         page.lines(ALERTS);
         self.alerts.iter().for_each(|rule| print_alert(rule, &mut page));
         page.text
-    }
-
-    /// A section that is there turns it on, so one that is not is commented out whole.
-    fn print_tls(&self, page: &mut Page) {
-        let Some(tls) = &self.tls else {
-            page.push(format_args!("\n"));
-            return page.lines(TLS);
-        };
-        page.section("[tls]");
-        for (key, path) in [("certificate", tls.certificate()), ("key", tls.key())] {
-            page.push(format_args!("{key} = {}\n", quoted(&path.display().to_string())));
-        }
     }
 
     fn print_top(&self, page: &mut Page) {
@@ -127,12 +122,11 @@ Host names by which requests may address this server, besides its own. [--allow-
 const ALLOW_ORIGIN: &str = "\
 Origins of foreign pages that may open a WebSocket and read answers, such as
 \"https://example.org\". [--allow-origin]";
-const TLS: &str = "\
-TLS for all who come by TCP, where vitald is built with it: the files of the certificate, with
-those that vouch for it behind it, and of its key, in PEM. They are read again on SIGHUP.
-[tls]
-certificate = \"/etc/vitald/certificate.pem\"
-key = \"/etc/vitald/key.pem\"";
+const CERTIFICATE: &str = "\
+The file of the certificate, with those that vouch for it behind it, in PEM. With it and its key
+all who come by TCP speak TLS, where vitald is built with the feature tls. Read again on SIGHUP.";
+const KEY: &str = "\
+The file of its key, in PEM. Only vitald's user should be able to read it.";
 const SERIES: &str = "\
 Series that are remembered at most: 1 to 1024. A small host has 40 figures and 5 to 8 a disk,
 file system or interface. A file for another number is set aside, and a new one begun.";
@@ -271,7 +265,10 @@ mod tests {
             |line: &&str| line.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
         let bare = |line| str::strip_prefix(line, "# ").filter(is_key).unwrap_or(line);
         let full: String = EXAMPLE.lines().map(|line| bare(line).to_owned() + "\n").collect();
-        let config = read(&full).unwrap();
+        // The keys of TLS are there too, and files, and are refused where it is not built in.
+        let without = full.replace("\ncertificate = ", "\n# ").replace("\nkey = ", "\n# ");
+        assert_eq!(full.len() - without.len(), "certificate = key = ".len() - 2 * "# ".len());
+        let config = read(&without).unwrap();
         assert!(config.sample_when_idle.is_some() && config.history.path.is_some());
         for page in ["", "[history]\n", "[processes]\n", "[dashboard]\n"] {
             // The refusal of a key lists those that there are.

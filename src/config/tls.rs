@@ -18,12 +18,15 @@ pub(crate) struct TlsFiles {
 }
 
 impl TlsFiles {
-    /// What the section says, which must have both.
-    pub(crate) fn take(section: &mut Section<'_>) -> Result<TlsFiles, String> {
+    /// What the section says, which must have both or none.
+    pub(crate) fn take(section: &mut Section<'_>) -> Result<Option<TlsFiles>, String> {
         let mut path = |key| -> Result<Option<PathBuf>, String> {
             section.take(key).map(|item| item.text().map(PathBuf::from)).transpose()
         };
         let (certificate, key) = (path("certificate")?, path("key")?);
+        if certificate.is_none() && key.is_none() {
+            return Ok(None);
+        }
         if !cfg!(feature = "tls") {
             return Err(section.wrong(
                 "this vitald is built without TLS: install vitald-tls, build with --features tls, \
@@ -31,7 +34,7 @@ impl TlsFiles {
             ));
         }
         match (certificate, key) {
-            (Some(certificate), Some(key)) => Ok(TlsFiles { certificate, key }),
+            (Some(certificate), Some(key)) => Ok(Some(TlsFiles { certificate, key })),
             (None, _) => Err(section.wrong("there is no certificate: name its file, in PEM")),
             (_, None) => Err(section.wrong("there is no key: name its file, in PEM")),
         }
