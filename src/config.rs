@@ -33,7 +33,7 @@ pub(crate) use file::{bytes_of, read_into, text_of};
 pub use origin::Origin;
 pub(crate) use tls::TlsFiles;
 pub use tls::TlsSettings;
-pub use token::{Secret, TOKEN_BYTES_MAX, TOKEN_BYTES_SAFE, Token, TokenFrom};
+pub use token::{Secret, TOKEN_BYTES_MAX, TOKEN_BYTES_SAFE, Token, TokenFrom, is_readable_by_all};
 pub use unix::{UnixSettings, parse_group, parse_mode};
 
 /// Shortest sampling interval: below it, counters of 10 ms resolution give no meaningful rates.

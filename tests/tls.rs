@@ -14,8 +14,10 @@ use std::sync::Arc;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
-use support::{PATIENCE, Vitald, next, next_of, until};
+use rustls::{
+    ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion,
+};
+use support::{PATIENCE, Vitald, close_code, next, next_of, until};
 use tungstenite::WebSocket;
 
 const CERTIFICATE: &str = "tests/fixtures/tls/certificate.pem";
@@ -63,10 +65,18 @@ impl Drop for Files {
 
 /// A connection to `vitald` that trusts the certificate in this file alone.
 fn secure(vitald: &Vitald, certificate: impl AsRef<Path>) -> Secured {
+    secure_with(vitald, certificate, rustls::DEFAULT_VERSIONS)
+}
+
+fn secure_with(
+    vitald: &Vitald,
+    certificate: impl AsRef<Path>,
+    versions: &[&'static SupportedProtocolVersion],
+) -> Secured {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(certificate).unwrap()).unwrap();
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
@@ -122,6 +132,52 @@ fn who_speaks_no_tls_is_let_go_and_nobody_else() {
     assert!(ended.is_ok() || ended.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset));
     assert!(!told.windows(4).any(|bytes| bytes == b"HTTP"), "it has answered");
     assert_eq!(next_of(&mut socket, "metrics")["type"], "metrics");
+    // An attempt that has failed, and no connection that has: strangers raise no alarm of errors.
+    let closed = until(PATIENCE, "its end", || {
+        let server = get(&vitald, "/api/v1/server", CERTIFICATE).unwrap();
+        server.contains("\"bad_request\":1").then_some(server)
+    });
+    assert!(!closed.contains("\"failed\":1"), "{closed}");
+}
+
+#[test]
+fn who_finds_it_full_is_told_so_once_the_handshake_is_done() {
+    let files = Files::new("full", CERTIFICATE, KEY);
+    let config = files.config();
+    let vitald =
+        Vitald::start_with(&["--max-connections", "1", "--config", config.to_str().unwrap()]);
+    let mut socket = websocket(&vitald);
+    assert_eq!(next(&mut socket)["type"], "hello");
+    let answer = get(&vitald, "/", CERTIFICATE).expect("it ends in order");
+    assert!(
+        answer.starts_with("HTTP/1.1 503 ") && answer.contains("\r\nRetry-After: "),
+        "{answer}"
+    );
+}
+
+#[test]
+fn a_handshake_that_is_not_gone_on_with_ends_and_a_drain_says_goodbye() {
+    let files = Files::new("stall", CERTIFICATE, KEY);
+    let mut vitald = files.start();
+    let mut socket = websocket(&vitald);
+    let mut stalled = vitald.connect();
+    // The header of a record, and the beginning of a ClientHello in it.
+    stalled.write_all(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03").unwrap();
+    let mut rest = Vec::new();
+    stalled.read_to_end(&mut rest).expect("it is ended");
+    assert!(rest.is_empty());
+    vitald.signal("-TERM");
+    assert_eq!(close_code(&mut socket), 1001);
+    assert!(vitald.wait().success());
+}
+
+#[test]
+fn who_speaks_1_2_is_served_too() {
+    let files = Files::new("older", CERTIFICATE, KEY);
+    let vitald = files.start();
+    let stream = secure_with(&vitald, CERTIFICATE, &[&rustls::version::TLS12]);
+    let mut socket = tungstenite::client("wss://localhost/ws", stream).expect("it is spoken").0;
+    assert_eq!(next(&mut socket)["type"], "hello");
 }
 
 #[test]

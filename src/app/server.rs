@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::App;
 use super::access::Access;
 use super::hub::CLASSES_MAX;
-use crate::config::{Config, Listen, read_file};
+use crate::config::{Config, Listen, is_readable_by_all, read_file};
 use crate::engine::clock::Monotonic;
 use crate::engine::connection::frame::NoFrame;
 use crate::engine::descriptors::reserve_descriptors;
@@ -130,7 +130,7 @@ impl Server {
         let machine = metrics.facts().name.clone();
         let access = Access::new(&config.allow_hosts, &config.allow_origins, machine.as_deref())
             .with_token(config.token.as_ref());
-        super::admission::warn_of_token(config.token.as_ref());
+        warn_of_secrets(config);
         super::alerts::warn_of_programs(&config.alerts);
         let app = App::new(metrics, access, slots)
             .with_alerts(config.alerts.clone())
@@ -216,7 +216,7 @@ impl Server {
             identify(self.engine.net_mut(), config)?;
         }
         super::alerts::warn_of_programs(&config.alerts);
-        super::admission::warn_of_token(config.token.as_ref());
+        warn_of_secrets(config);
         self.engine.act(|app, context| {
             app.set_alerts(context, config.alerts.clone());
             app.set_token(context, config.token.as_ref());
@@ -277,6 +277,14 @@ impl Server {
     /// The first disagreement, as a sentence: something leaked or was released twice.
     pub fn check(&self) -> Result<(), String> {
         self.engine.check()
+    }
+}
+
+fn warn_of_secrets(config: &Config) {
+    super::admission::warn_of_token(config.token.as_ref());
+    if let Some(tls) = config.tls.as_ref().filter(|tls| is_readable_by_all(tls.key())) {
+        let path = tls.key().display().to_string();
+        log::warn!("[tls] key={path:?} readable_by=everybody action=\"chmod 600\"");
     }
 }
 

@@ -4,6 +4,7 @@
 //! nothing beyond `config`.
 
 use std::fmt;
+use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -123,11 +124,14 @@ impl Token {
 
     /// The file that it was read from, if every user of this host can read that.
     pub fn open_file(&self) -> Option<&Path> {
-        let path = self.file()?;
-        let metadata = path.metadata().ok()?;
-        let is_open = metadata.is_file() && metadata.permissions().mode() & 0o004 != 0;
-        is_open.then_some(path)
+        self.file().filter(|path| is_readable_by_all(path))
     }
+}
+
+/// Whether every user of this host can read the file at `path`.
+pub fn is_readable_by_all(path: &Path) -> bool {
+    let is_open = |data: Metadata| data.is_file() && data.permissions().mode() & 0o004 != 0;
+    path.metadata().is_ok_and(is_open)
 }
 
 #[cfg(test)]

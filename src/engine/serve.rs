@@ -27,6 +27,10 @@ use super::net::{Net, Stream};
 /// away (HTML, section 9.2.6).
 const HEARTBEAT: &[u8] = b":\n\n";
 
+/// What one read counts for at least: a stream may have much to do for few bytes, as a record of
+/// TLS is 16 KiB of padding around one, and each read is a system call in any case.
+const READ_BYTES_MIN: usize = 512;
+
 /// What a connection may still take of this turn.
 struct Budget {
     bytes: usize,
@@ -169,12 +173,17 @@ impl<H: Handler, N: Net, C: Clock> Engine<H, N, C> {
             Ok(length) => {
                 self.core.stats.bytes_read += length as u64;
                 self.core.at(slot).note_heard(now);
-                budget.bytes = budget.bytes.saturating_sub(length);
+                budget.bytes = budget.bytes.saturating_sub(length.max(READ_BYTES_MIN));
                 Some(length)
             }
             Err(error) => {
                 match error.kind() {
                     io::ErrorKind::WouldBlock => self.core.at(slot).readable = false,
+                    // Who does not speak the stream's own protocol: no attempt of his has succeeded.
+                    io::ErrorKind::InvalidData if self.core.at(slot).phase() == Phase::Head => {
+                        self.core.stats.count_attempt(true);
+                        self.doom(slot, CloseReason::BadRequest);
+                    }
                     kind => self.doom(slot, reason_of(kind)),
                 }
                 None
@@ -293,6 +302,7 @@ fn reason_of(kind: io::ErrorKind) -> CloseReason {
         io::ErrorKind::ConnectionReset
         | io::ErrorKind::ConnectionAborted
         | io::ErrorKind::BrokenPipe => CloseReason::Reset,
+        io::ErrorKind::InvalidData => CloseReason::ProtocolError,
         _ => CloseReason::Failed,
     }
 }

@@ -335,8 +335,7 @@ impl Net for MioNet {
 
     #[cfg(feature = "tls")]
     fn stream_memory_ceiling(&self) -> usize {
-        let bytes = size_of::<TlsStream>() + TlsStream::MEMORY_CEILING;
-        if self.identity.is_some() { bytes } else { 0 }
+        self.identity.as_ref().map_or(0, Identity::stream_memory_ceiling)
     }
 
     fn stop_listening(&mut self) {

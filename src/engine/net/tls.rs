@@ -4,7 +4,8 @@
 //! it: bytes that are encrypted and not yet with the kernel count as unsent, all of them by their
 //! last one. So an outbox is empty only when the kernel has everything, a frame that is half on its
 //! way is never replaced, and a slow reader shows as one. At most a record waits here. What TLS says
-//! of itself (a handshake's answer, a ticket) leaves with the next read or [`Stream::flush`].
+//! of itself (a handshake's answer, a ticket, the end) leaves with the next read or
+//! [`Stream::flush`], and an answer that is there before the handshake is done leaves after it.
 
 use std::fmt;
 use std::io::{self, IoSlice, Read, Write};
@@ -26,7 +27,11 @@ const RECORD_BYTES: usize = 1 << 14;
 
 /// A certificate with its key, as a server shows it.
 #[derive(Clone)]
-pub struct Identity(Arc<ServerConfig>);
+pub struct Identity {
+    config: Arc<ServerConfig>,
+    /// Bytes of the certificate and those behind it, which each handshake sends.
+    chain_bytes: usize,
+}
 
 impl fmt::Debug for Identity {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -47,6 +52,7 @@ impl Identity {
         if chain.is_empty() {
             return Err("the certificate's file has no CERTIFICATE block".to_owned());
         }
+        let chain_bytes = chain.iter().map(|certificate| certificate.len()).sum();
         let key = PrivateKeyDer::from_pem_slice(key)
             .map_err(|error| format!("the key cannot be read: {error}"))?;
         let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -60,14 +66,22 @@ impl Identity {
         config.ticketer =
             ring::Ticketer::new().map_err(|error| format!("there is no randomness: {error}"))?;
         config.send_tls13_tickets = 1;
-        Ok(Identity(Arc::new(config)))
+        Ok(Identity { config: Arc::new(config), chain_bytes })
+    }
+
+    /// Bytes that a connection holds at most beside its place: a message of the handshake (64 KiB)
+    /// or a record that is half here, as much plaintext, one record that waits to be sent or the
+    /// certificate, and the session.
+    pub(super) fn stream_memory_ceiling(&self) -> usize {
+        size_of::<TlsStream>() + (64 << 10) + 4 * RECORD_BYTES + (16 << 10) + self.chain_bytes
     }
 
     /// Takes over a connection whose peer has said nothing yet.
     pub(super) fn accept(&self, socket: TcpStream) -> io::Result<TlsStream> {
-        let mut session = ServerConnection::new(Arc::clone(&self.0)).map_err(io::Error::other)?;
+        let mut session =
+            ServerConnection::new(Arc::clone(&self.config)).map_err(io::Error::other)?;
         session.set_buffer_limit(Some(RECORD_BYTES));
-        Ok(TlsStream { socket, session, is_owed: false })
+        Ok(TlsStream { socket, session, is_owed: false, end: End::Open })
     }
 }
 
@@ -77,14 +91,24 @@ pub struct TlsStream {
     session: ServerConnection,
     /// Whether the next byte to be written is encrypted already, the last of what still waits.
     is_owed: bool,
+    end: End,
+}
+
+/// How far the end of what we say has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// There is more to come.
+    Open,
+    /// There is not, and TLS has yet to say so: the handshake is not done, and what is to be said
+    /// waits for it.
+    Wanted,
+    /// TLS has said so; the socket's own end follows when all of it is with the kernel.
+    Said,
+    /// The socket has been shut.
+    Done,
 }
 
 impl TlsStream {
-    /// Bytes that one holds at most beside its place: a message of the handshake (64 KiB) or a
-    /// record that is half here, as much plaintext, one record that waits to be sent, and the
-    /// session.
-    pub(super) const MEMORY_CEILING: usize = (64 << 10) + 4 * RECORD_BYTES + (16 << 10);
-
     /// Sends what waits, all of it or until the kernel takes no more.
     fn send(&mut self) -> io::Result<()> {
         while self.session.wants_write() {
@@ -145,16 +169,24 @@ impl Stream for TlsStream {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        match self.send() {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
-            result => result,
+        if self.end == End::Wanted && !self.session.is_handshaking() {
+            self.session.send_close_notify();
+            self.end = End::Said;
         }
+        match self.send() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            result => result?,
+        }
+        if self.end == End::Said {
+            self.end = End::Done;
+            self.socket.shutdown(Shutdown::Write)?;
+        }
+        Ok(())
     }
 
     fn shutdown_write(&mut self) -> io::Result<()> {
-        self.session.send_close_notify();
-        self.flush()?;
-        self.socket.shutdown(Shutdown::Write)
+        self.end = End::Wanted;
+        self.flush()
     }
 
     fn take_error(&mut self) -> Option<io::Error> {
@@ -271,6 +303,43 @@ mod tests {
             received.extend(pull(&mut client, &socket));
         }
         assert!(received == bytes);
+    }
+
+    #[test]
+    fn an_answer_before_the_handshake_and_the_end_after_it_come_behind_it() {
+        let (mut server, mut client, socket) = pair();
+        assert_eq!(server.write_vectored(&[IoSlice::new(b"there is no room")]).unwrap(), 16);
+        server.shutdown_write().unwrap();
+        let mut received = Vec::new();
+        while server.end != End::Done {
+            received.extend(pull(&mut client, &socket));
+            let _ = server.read(&mut [0; 16]);
+        }
+        received.extend(pull(&mut client, &socket));
+        assert_eq!(received, b"there is no room");
+        assert_eq!(client.reader().read(&mut [0; 16]).unwrap(), 0, "the end is said");
+    }
+
+    #[test]
+    fn the_end_is_said_to_a_peer_that_reads_late_too() {
+        let (mut server, mut client, socket) = pair();
+        shake_hands(&mut server, &mut client, &socket);
+        let bytes = vec![b'x'; 1 << 20];
+        let mut written = 0;
+        while let Ok(length) = server.write_vectored(&[IoSlice::new(&bytes)]) {
+            written += length;
+        }
+        // The last byte of a record that the kernel has not: as a connection that is given up.
+        server.shutdown_write().unwrap();
+        assert!(server.end == End::Said, "the kernel has room for what was to fill it");
+        let mut received = 0;
+        while server.end != End::Done {
+            received += pull(&mut client, &socket).len();
+            server.flush().unwrap();
+        }
+        received += pull(&mut client, &socket).len();
+        assert!(received > written);
+        assert_eq!(client.reader().read(&mut [0; 16]).unwrap(), 0, "the end is said");
     }
 
     #[test]
