@@ -36,6 +36,11 @@ use crate::metrics::source::users::{self, Users};
 /// files of a process from all of its threads, 0.2 us each.
 const THREADS_PER_FILE: usize = 32;
 
+/// What tells a wall clock that was set from one that is read a little later than the time since
+/// boot, between which the process may have waited, or is slewed: half of it a busy host would pass
+/// now and then, with twice starts could be wrong by as much.
+const CLOCK_SET_MS: u64 = 1000;
+
 /// Reads the processes of a Linux host.
 pub struct Processes {
     root: PathBuf,
@@ -55,7 +60,8 @@ struct Scan {
     units: Units,
     phase: Phase,
     wanted: Wanted,
-    /// From the first scan: Unix milliseconds at boot, by which every start is told.
+    /// Unix milliseconds at boot, by which every start is told: from the first scan, or from the
+    /// last that found the wall clock set to another time.
     boot_ms: Option<u64>,
     /// Of the scan under way, and of the one before if that was complete.
     counters: Counters,
@@ -197,11 +203,17 @@ impl Scan {
         self.half = None;
         self.running = 0;
         self.counters.restart(now, uptime, self.units.ticks_per_s);
-        if self.boot_ms.is_none() {
-            let boot_ms = |uptime: Duration| wall_ms.saturating_sub(uptime.as_millis() as u64);
-            self.boot_ms = uptime.map(boot_ms);
-        }
+        self.place_boot(wall_ms, uptime);
         self.phase = Phase::Beginning;
+    }
+
+    /// Starts stand still from scan to scan, unless the wall clock was set.
+    fn place_boot(&mut self, wall_ms: u64, uptime: Option<Duration>) {
+        let boot_ms = |uptime: Duration| wall_ms.saturating_sub(uptime.as_millis() as u64);
+        let Some(boot_ms) = uptime.map(boot_ms) else { return };
+        if self.boot_ms.is_none_or(|known_ms| known_ms.abs_diff(boot_ms) > CLOCK_SET_MS) {
+            self.boot_ms = Some(boot_ms);
+        }
     }
 
     fn step(&mut self, now: Duration, files: usize) -> Progress {

@@ -231,6 +231,25 @@ fn a_start_in_the_future_is_not_known_and_makes_nobody_new() {
 }
 
 #[test]
+fn starts_move_with_a_wall_clock_that_is_set_and_stand_still_otherwise() {
+    let host = Host::new("set");
+    let mut processes = host.processes();
+    host.process(1, b"a", 10, 1);
+    scan(&mut processes, 1, &[Order::Cpu]);
+    let day_ms = 86_400_000;
+    let mut started_ms = |second: u32, wall_ms| {
+        processes.begin(SECOND * second, wall_ms, wanted(&[Order::Cpu]));
+        go_on(&mut processes, SECOND * second);
+        row(&processes, 1).started_ms
+    };
+    let at = |wall_ms: u64| Some(wall_ms - 500_000);
+    assert_eq!(started_ms(2, WALL_MS + 900), at(WALL_MS), "the clocks are read one by one");
+    assert_eq!(started_ms(3, WALL_MS + day_ms), at(WALL_MS + day_ms));
+    assert_eq!(started_ms(4, WALL_MS + day_ms - 900), at(WALL_MS + day_ms));
+    assert_eq!(started_ms(5, WALL_MS), at(WALL_MS));
+}
+
+#[test]
 fn a_counter_that_went_back_gives_nothing_once() {
     let host = Host::new("back");
     let mut processes = host.processes();
