@@ -133,7 +133,7 @@ impl Net for Wire {
 }
 
 /// Turns until there is nothing to do at this instant. Panics if that is never so.
-pub fn settle<H: Handler>(engine: &mut Engine<H, Wire, Manual>) -> Turn {
+pub fn settle<H: Handler, C: Clock>(engine: &mut Engine<H, Wire, C>) -> Turn {
     for _ in 0..10_000 {
         let turn = engine.turn(Some(Duration::ZERO)).expect("the wire does not fail");
         if !turn.worked || turn.finished {
@@ -144,7 +144,11 @@ pub fn settle<H: Handler>(engine: &mut Engine<H, Wire, Manual>) -> Turn {
 }
 
 /// Turns until the clock shows `until_ms`, or a drain is complete.
-pub fn run_until<H: Handler>(engine: &mut Engine<H, Wire, Manual>, wire: &Wire, until_ms: u64) {
+pub fn run_until<H: Handler, C: Clock>(
+    engine: &mut Engine<H, Wire, C>,
+    wire: &Wire,
+    until_ms: u64,
+) {
     settle(engine);
     while wire.now_ms() < until_ms {
         let rest = Duration::from_millis(until_ms - wire.now_ms());
