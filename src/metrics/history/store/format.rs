@@ -17,7 +17,7 @@
 //! | rows of 10 s there are | 2 |
 //! | codes: min, mean, max of each series, for each row | 7 x series x 6 |
 
-use crc::{CRC_32_ISCSI, Crc};
+use crc::{CRC_32_ISCSI, Crc, Table};
 
 /// Blocks in a file: a day of minutes.
 pub const BLOCKS: u64 = 1440;
@@ -40,8 +40,9 @@ const TIME_MS_MAX: u64 = 1 << 48;
 /// 68 years.
 const GENERATION_MAX: u32 = 1 << 31;
 
-/// The generic one, by one table: a start reads 6 MB with it, once.
-static CRC: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
+/// A start reads 6 MB with it before it answers, which takes 11 ms more by the table of 1 KB than by
+/// this one of 16 KB.
+static CRC: Crc<u32, Table<16>> = Crc::<u32, Table<16>>::new(&CRC_32_ISCSI);
 
 /// Where things are in a file for so many series.
 #[derive(Clone, Copy, Debug)]
