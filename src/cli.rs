@@ -14,8 +14,8 @@ use std::time::Duration;
 use lexopt::prelude::*;
 
 use crate::config::{
-    Config, Draft, Listen, Origin, PATH_DEFAULT, Secret, TokenFrom, bytes_of, parse_duration,
-    parse_level, read_into, text_of,
+    Config, Draft, Listen, Origin, PATH_DEFAULT, Secret, TokenFrom, bytes_of, named_file,
+    parse_duration, parse_host, parse_level, read_into, text_of,
 };
 use watch::WatchFlags;
 pub use watch::{Place, Watch};
@@ -53,6 +53,9 @@ Watching: URL is host, host:port, [v6]:port, http://host[:port][/prefix] or unix
       --token-file FILE    show the server the bearer token in FILE [env VITALD_TOKEN, the token]
                            [default of this host's: the configuration's]
 ";
+
+/// What is said of a variable.
+const NOT_UTF_8: &str = "the value is not UTF-8: write it as UTF-8";
 
 /// What the operator wants.
 #[derive(Debug, PartialEq, Eq)]
@@ -210,7 +213,8 @@ impl Flags {
                 Short('h') | Long("help") => return Ok(Asked::Other(Command::Help)),
                 Short('V') | Long("version") => return Ok(Asked::Other(Command::Version)),
                 Short('c') | Long("config") => {
-                    flags.config = Some(parser.value().map_err(sentence)?.into());
+                    let path = named_file(parser.value().map_err(sentence)?);
+                    flags.config = Some(named("--config", path)?);
                 }
                 Short('l') | Long("listen") => {
                     flags.listen.push(named("--listen", Listen::parse(&text(&mut parser)?))?);
@@ -220,14 +224,17 @@ impl Flags {
                     flags.interval = Some(named("--interval", interval)?);
                 }
                 Long("no-auth") => flags.no_auth = true,
-                Long("allow-host") => flags.allow_hosts.push(text(&mut parser)?),
+                Long("allow-host") => {
+                    let host = parse_host(&text(&mut parser)?);
+                    flags.allow_hosts.push(named("--allow-host", host)?);
+                }
                 Long("allow-origin") => {
                     let origin = Origin::parse(&text(&mut parser)?);
                     flags.allow_origins.push(named("--allow-origin", origin)?);
                 }
                 Long("max-connections") => {
                     let count = text(&mut parser)?;
-                    let error = format!("\"{count}\" is not a number");
+                    let error = format!("\"{count}\" is not a number: write 1 to 1000000");
                     let count = count.parse().or(Err(error));
                     flags.connections_max = Some(named("--max-connections", count)?);
                 }
@@ -240,7 +247,8 @@ impl Flags {
                 Long("json") => flags.watch.json = true,
                 Long("count") => flags.watch.set_count(&text(&mut parser)?)?,
                 Long("token-file") => {
-                    flags.token_file = Some(parser.value().map_err(sentence)?.into());
+                    let path = named_file(parser.value().map_err(sentence)?);
+                    flags.token_file = Some(named("--token-file", path)?);
                 }
                 Value(url) if flags.word == Word::Watch && flags.watch.url.is_none() => {
                     flags.watch.url = Some(url.string().map_err(sentence)?);
@@ -337,7 +345,7 @@ fn read_environment(
 ) -> Result<(), String> {
     let value = |name: &str| -> Result<Option<String>, String> {
         let value = variable(name).filter(|value| !value.is_empty()).map(OsString::into_string);
-        value.transpose().map_err(|_| format!("{name}: the value is not UTF-8"))
+        value.transpose().map_err(|_| format!("{name}: {NOT_UTF_8}"))
     };
     if let Some(addresses) = value("VITALD_LISTEN")? {
         let addresses = addresses.split(',').map(|address| Listen::parse(address.trim()));
@@ -361,7 +369,7 @@ fn read_token_variable(
     variable: impl Fn(&str) -> Option<OsString>,
 ) -> Result<(), String> {
     if let Some(token) = variable("VITALD_TOKEN").filter(|value| !value.is_empty()) {
-        let token = token.into_string().map_err(|_| "VITALD_TOKEN: the value is not UTF-8")?;
+        let token = token.into_string().map_err(|_| format!("VITALD_TOKEN: {NOT_UTF_8}"))?;
         draft.token = Some(TokenFrom::Variable(Secret::new(token)));
         draft.note("token_file", "VITALD_TOKEN");
     }
@@ -541,13 +549,14 @@ mod tests {
         let read = |words: &[&str], variable: &str| {
             let words = ["vitald"].iter().chain(words).map(OsString::from);
             let environment = |name: &str| (name == "VITALD_CONFIG").then(|| variable.into());
-            let files = |path: &Path| Ok(format!("allow_host = {path:?}").into_bytes());
-            served(parse(words, environment, files)).allow_hosts
+            let files = |path: &Path| Ok(format!("history.path = {path:?}").into_bytes());
+            served(parse(words, environment, files)).history.path
         };
-        assert_eq!(read(&["-c", "/o"], "/v"), ["/o"]);
-        assert_eq!(read(&["--config=/o"], ""), ["/o"]);
-        assert_eq!(read(&[], "/v"), ["/v"]);
-        assert_eq!(read(&[], ""), [PATH_DEFAULT]);
+        let named = |path| Some(PathBuf::from(path));
+        assert_eq!(read(&["-c", "/o"], "/v"), named("/o"));
+        assert_eq!(read(&["--config=/o"], ""), named("/o"));
+        assert_eq!(read(&[], "/v"), named("/v"));
+        assert_eq!(read(&[], ""), named(PATH_DEFAULT));
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod alerts;
 mod draft;
 mod duration;
 mod file;
+mod listen;
 mod origin;
 mod printed;
 mod section;
@@ -17,20 +18,19 @@ mod tls;
 mod token;
 mod unix;
 
-use std::fmt;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::engine::net::ListenAddress;
 use crate::metrics::alerts::Rules;
 use crate::metrics::history::{HistoryOptions, SERIES_LIMIT, WRITE_EVERY_MAX, WRITE_EVERY_MIN};
 pub(crate) use draft::Draft;
 pub use duration::{duration_text, parse_duration};
 pub use file::{FILE_BYTES_MAX, PATH_DEFAULT, read_file};
 pub(crate) use file::{bytes_of, read_into, text_of};
-pub use origin::Origin;
+pub use listen::{Listen, SOCKET_PATH_BYTES_MAX};
+pub use origin::{Origin, parse_host};
 pub(crate) use tls::TlsFiles;
 pub use tls::TlsSettings;
 pub use token::{Secret, TOKEN_BYTES_MAX, TOKEN_BYTES_SAFE, Token, TokenFrom, is_readable_by_all};
@@ -58,66 +58,12 @@ pub const FRAME_ANCESTORS_BYTES_MAX: usize = 512;
 /// How often history may be written to its file.
 pub const WRITE_EVERY: RangeInclusive<Duration> = WRITE_EVERY_MIN..=WRITE_EVERY_MAX;
 
-/// An address as an operator writes it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Listen {
-    /// `host:port` or `[v6]:port`.
-    Tcp(String),
-    /// `unix:/path`.
-    Unix(PathBuf),
-}
-
-impl Listen {
-    /// Reads an address.
-    ///
-    /// # Errors
-    /// A sentence that says what an address looks like.
-    pub fn parse(text: &str) -> Result<Listen, String> {
-        if let Some(path) = text.strip_prefix("unix:") {
-            if path.is_empty() {
-                return Err(format!("\"{text}\" has no path: write unix:/path"));
-            }
-            return Ok(Listen::Unix(PathBuf::from(path)));
-        }
-        let (host, port) = text.rsplit_once(':').unwrap_or_default();
-        let is_bracketed = host.starts_with('[') && host.ends_with(']');
-        // What can only be meant as a number is not left to a resolver to find wrong.
-        let is_numeric = is_bracketed || host.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-        let is_wrong = match is_numeric {
-            true => text.parse::<SocketAddr>().is_err(),
-            false => host.contains(':') || port.parse::<u16>().is_err(),
-        };
-        if is_wrong {
-            return Err(format!(
-                "\"{text}\" is not an address: write host:port, [v6]:port or unix:/path"
-            ));
-        }
-        Ok(Listen::Tcp(text.to_owned()))
-    }
-
-    /// The addresses that it stands for.
-    ///
-    /// # Errors
-    /// A sentence, when a name cannot be resolved.
-    pub fn resolve(&self) -> Result<Vec<ListenAddress>, String> {
-        match self {
-            Listen::Unix(path) => Ok(vec![ListenAddress::Unix(path.clone())]),
-            Listen::Tcp(text) => {
-                let addresses = text
-                    .to_socket_addrs()
-                    .map_err(|error| format!("the name cannot be resolved: {error}"))?;
-                Ok(addresses.map(ListenAddress::Tcp).collect())
-            }
-        }
-    }
-}
-
-impl fmt::Display for Listen {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Listen::Tcp(text) => formatter.write_str(text),
-            Listen::Unix(path) => write!(formatter, "unix:{}", path.display()),
-        }
+/// The file at `path`, which must be named.
+pub(crate) fn named_file(path: impl Into<PathBuf>) -> Result<PathBuf, String> {
+    let path = path.into();
+    match path.as_os_str().is_empty() {
+        true => Err("it is empty: name a file, or leave it out".to_owned()),
+        false => Ok(path),
     }
 }
 
@@ -301,6 +247,13 @@ impl Config {
         if self.listen.is_empty() {
             return fault("listen", "there is no address: write one at least".to_owned());
         }
+        let mut rest = self.listen.as_slice();
+        while let [first, others @ ..] = rest {
+            if others.iter().any(|other| first.is_same(other)) {
+                return fault("listen", format!("\"{first}\" is there twice: write it once"));
+            }
+            rest = others;
+        }
         check_duration("interval", self.interval, INTERVAL_MIN..=INTERVAL_MAX)?;
         if let Some(idle) = self.sample_when_idle {
             check_duration("sample_when_idle", idle, self.interval..=INTERVAL_MAX)?;
@@ -312,13 +265,7 @@ impl Config {
         check_sources("[dashboard] hosts", hosts, DASHBOARD_HOSTS_BYTES_MAX)?;
         let key = "[dashboard] frame_ancestors";
         check_sources(key, frame_ancestors, FRAME_ANCESTORS_BYTES_MAX)?;
-        match &self.history.path {
-            Some(path) if !path.is_absolute() => fault(
-                "[history] path",
-                format!("\"{}\" is not absolute: begin it with /", path.display()),
-            ),
-            _ => Ok(()),
-        }
+        self.history.path.as_deref().map_or(Ok(()), check_history_path)
     }
 
     /// Whether `address` may be served as things are set, or a sentence that says what to do.
@@ -333,6 +280,20 @@ impl Config {
              may look"
         ))
     }
+}
+
+/// Whether history can be kept at a path. What is there is only seen when it is opened.
+fn check_history_path(path: &Path) -> Result<(), Fault> {
+    let bytes = path.as_os_str().as_encoded_bytes();
+    let wrong = match path.is_absolute() {
+        false => "is not absolute: begin it with /",
+        true if bytes.ends_with(b"/") || path.file_name().is_none() => {
+            "is a folder: name a file in it"
+        }
+        true if bytes.contains(&0) => "holds a NUL byte: leave it out",
+        true => return Ok(()),
+    };
+    Err(Fault { key: "[history] path", sentence: format!("\"{}\" {wrong}", path.display()) })
 }
 
 fn check_duration(
@@ -379,28 +340,6 @@ fn check_sources(key: &'static str, origins: &[Origin], bytes_max: usize) -> Res
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn addresses_are_read_as_they_are_written() {
-        for text in ["127.0.0.1:8485", "[::1]:0", "localhost:80", "unix:/run/vitald.sock"] {
-            assert_eq!(Listen::parse(text).unwrap().to_string(), text);
-        }
-        for text in [
-            "8485",
-            "127.0.0.1",
-            "::1:80",
-            ":80",
-            "h:70000",
-            "unix:",
-            "",
-            "256.0.0.1:80",
-            "[::g]:80",
-            "[]:80",
-            "1.2.3:80",
-        ] {
-            assert!(Listen::parse(text).unwrap_err().contains("write "), "{text}");
-        }
-    }
 
     #[test]
     fn values_out_of_range_are_named() {

@@ -31,8 +31,11 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
 /// below a microsecond is left out.
 pub fn duration_text(duration: Duration) -> String {
     let microseconds = duration.as_micros();
+    if microseconds == 0 {
+        return "0s".to_owned();
+    }
     for (unit, size) in [("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000), ("ms", 1000)] {
-        if microseconds.is_multiple_of(size) && microseconds > 0 {
+        if microseconds.is_multiple_of(size) {
             return format!("{}{unit}", microseconds / size);
         }
     }
@@ -58,7 +61,7 @@ mod tests {
 
     #[test]
     fn durations_are_written_in_their_largest_unit() {
-        for text in ["1h", "90m", "61s", "1500ms", "0.250ms", "0.000ms"] {
+        for text in ["1h", "90m", "61s", "1500ms", "0.250ms", "0s"] {
             assert_eq!(parse_duration(text).map(duration_text), Ok(text.to_owned()));
         }
     }

@@ -15,7 +15,8 @@ use super::alerts;
 use super::draft::Draft;
 use super::section::{Item, KEY_BYTES_MAX, Section, Source};
 use super::{
-    CommandLines, Listen, Origin, TlsFiles, TokenFrom, parse_group, parse_level, parse_mode,
+    CommandLines, Listen, Origin, TlsFiles, TokenFrom, named_file, parse_group, parse_host,
+    parse_level, parse_mode,
 };
 
 /// The file that is read when none is named, if it is there.
@@ -91,10 +92,10 @@ pub(crate) fn read_into(draft: &mut Draft, path: &Path, text: &str) -> Result<()
     draft.take(&mut top, "log_level", level, |config| &mut config.log_level)?;
     draft.take(&mut top, "no_auth", Item::flag, |config| &mut config.no_auth)?;
     if let Some(item) = top.take("token_file") {
-        draft.token = Some(TokenFrom::File(PathBuf::from(item.text()?)));
+        draft.token = Some(TokenFrom::File(item.read(|path| named_file(path))?));
         draft.note(item.name(), item.place());
     }
-    draft.take(&mut top, "allow_host", Item::texts, |config| &mut config.allow_hosts)?;
+    draft.take(&mut top, "allow_host", hosts, |config| &mut config.allow_hosts)?;
     draft.take(&mut top, "allow_origin", origins, |config| &mut config.allow_origins)?;
     if let Some(mut tls) = top.take_section("tls", "[tls]")? {
         draft.note("[tls]", tls.place());
@@ -132,6 +133,10 @@ fn mode(item: &Item<'_>) -> Result<Option<u32>, String> {
 
 fn group(item: &Item<'_>) -> Result<Option<String>, String> {
     item.read(parse_group).map(Some)
+}
+
+fn hosts(item: &Item<'_>) -> Result<Vec<String>, String> {
+    item.one_or_more().iter().map(|item| item.read(parse_host)).collect()
 }
 
 fn origins(item: &Item<'_>) -> Result<Vec<Origin>, String> {
@@ -421,8 +426,8 @@ mod tests {
             let sentence = read(&text).unwrap_err();
             assert!(sentence.len() < 300, "{} bytes", sentence.len());
         }
-        assert!(read(&format!("allow_host = \"{}\"", "x".repeat(TEXT_BYTES_MAX))).is_ok());
-        assert!(read(&format!("allow_host = \"{}\"", "x".repeat(TEXT_BYTES_MAX + 1))).is_err());
+        assert!(read(&format!("token_file = \"{}\"", "x".repeat(TEXT_BYTES_MAX))).is_ok());
+        assert!(read(&format!("token_file = \"{}\"", "x".repeat(TEXT_BYTES_MAX + 1))).is_err());
     }
 
     #[test]

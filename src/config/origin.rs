@@ -1,4 +1,4 @@
-//! An origin: the part of an address that browsers tell servers apart by.
+//! An origin: the part of an address that browsers tell servers apart by; and the host in one.
 //!
 //! Promises: what is one is in the form in which browsers send it (RFC 6454, section 6.2), and has
 //! no character that would mean something else in a header. Imports nothing.
@@ -65,6 +65,24 @@ impl fmt::Display for Origin {
     }
 }
 
+/// Reads a host: a name or an IP address, without a port. A dot at the end of a name goes, which
+/// says no more than its absence.
+///
+/// # Errors
+/// A sentence that says what a host looks like.
+pub fn parse_host(text: &str) -> Result<String, String> {
+    let name = text.strip_suffix('.').unwrap_or(text);
+    // Of a name that begins with a dot a whole domain would be expected.
+    let is_name = || is_host(name) && name.split('.').all(|label| !label.is_empty());
+    match is_name() || text.parse::<Ipv6Addr>().is_ok() {
+        true => Ok(name.to_owned()),
+        false => Err(format!(
+            "\"{text}\" is not a host: write a name or an IP address, as in box.example, without \
+             http:// and port"
+        )),
+    }
+}
+
 fn read_port(text: &str) -> Option<u16> {
     let is_digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     text.parse().ok().filter(|&port| is_digits && port > 0)
@@ -103,6 +121,46 @@ mod tests {
             ("http://box_1.local:08485", "http://box_1.local:8485"),
         ] {
             assert_eq!(Origin::parse(text).unwrap().as_str(), origin);
+        }
+    }
+
+    #[test]
+    fn a_host_is_a_name_or_an_address_alone() {
+        for (text, host) in [
+            ("box", "box"),
+            ("Box_1.Example.", "Box_1.Example"),
+            ("192.168.1.2", "192.168.1.2"),
+            ("[fe80::1]", "[fe80::1]"),
+            ("fe80::1", "fe80::1"),
+        ] {
+            assert_eq!(parse_host(text).as_deref(), Ok(host));
+        }
+        let long = "x".repeat(NAME_BYTES_MAX + 1);
+        for text in [
+            "",
+            ".",
+            "*",
+            "*.example",
+            ".example",
+            "a..b",
+            "a b",
+            "http://box",
+            "box:8485",
+            "[fe80::1]:8485",
+            "[box]",
+            "box/",
+            "user@box",
+            "256.1.1.1",
+            "1.2.3",
+            "b\u{f6}x",
+            "box\r\n",
+            &long,
+        ] {
+            let sentence = format!(
+                "\"{text}\" is not a host: write a name or an IP address, as in box.example, \
+                 without http:// and port"
+            );
+            assert_eq!(parse_host(text), Err(sentence));
         }
     }
 
