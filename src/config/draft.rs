@@ -60,9 +60,8 @@ impl Draft {
         &mut self,
         files: impl Fn(&Path) -> io::Result<Vec<u8>>,
     ) -> Result<(), String> {
-        let tls = self.tls.as_ref().map(|from| from.read(files)).transpose();
-        let tls = tls.map(|tls| tls.map(Box::new));
-        self.config.tls = tls.map_err(|wrong| format!("{}: {wrong}", self.place_of("[tls]")))?;
+        let tls = self.tls.as_ref().map(|from| from.read(files)).transpose()?;
+        self.config.tls = tls.map(Box::new);
         Ok(())
     }
 

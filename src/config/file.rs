@@ -97,10 +97,8 @@ pub(crate) fn read_into(draft: &mut Draft, path: &Path, text: &str) -> Result<()
     }
     draft.take(&mut top, "allow_host", hosts, |config| &mut config.allow_hosts)?;
     draft.take(&mut top, "allow_origin", origins, |config| &mut config.allow_origins)?;
-    if let Some(mut tls) = top.take_section("tls", "[tls]")? {
-        draft.note("[tls]", tls.place());
-        draft.tls = TlsFiles::take(&mut tls)?;
-        tls.finish()?;
+    if let Some(tls) = top.take_section("tls", "[tls]")? {
+        draft.tls = TlsFiles::take(tls)?;
     }
     if let Some(mut history) = top.take_section("history", "[history]")? {
         draft.take(&mut history, "series", Item::count, |config| &mut config.history.series_max)?;
