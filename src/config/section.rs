@@ -151,9 +151,10 @@ impl<'f> Item<'f> {
     /// A text.
     pub(crate) fn text(&self) -> Result<&'f str, String> {
         match self.value.get_ref() {
-            DeValue::String(text) if text.len() > TEXT_BYTES_MAX => {
-                Err(self.wrong(format!("the text is longer than {TEXT_BYTES_MAX} bytes")))
-            }
+            DeValue::String(text) if text.len() > TEXT_BYTES_MAX => Err(self.wrong(format!(
+                "the text has {} bytes: write {TEXT_BYTES_MAX} at most",
+                text.len()
+            ))),
             DeValue::String(text) => Ok(text),
             _ => Err(self.wrong_type("a text in quotes")),
         }

@@ -96,7 +96,10 @@ impl Token {
             return Err("there is no token in it: write one, of 16 random letters or more".into());
         }
         if text.len() > TOKEN_BYTES_MAX {
-            return Err(format!("the token is longer than {TOKEN_BYTES_MAX} bytes"));
+            return Err(format!(
+                "the token has {} bytes: write {TOKEN_BYTES_MAX} at most",
+                text.len()
+            ));
         }
         // RFC 6750, section 2.1, allows fewer; others are in use.
         if !text.bytes().all(|byte| byte.is_ascii_graphic()) {

@@ -369,7 +369,7 @@ fn check_command(command: &[String]) -> Result<(), Mistake> {
         return wrong(format!("it is too long: write at most {COMMAND_BYTES_MAX} bytes"));
     }
     if command.iter().any(|word| word.contains('\0')) {
-        return wrong("it holds a NUL byte, which no argument may".to_owned());
+        return wrong("it holds a NUL byte: leave it out".to_owned());
     }
     Ok(())
 }
