@@ -55,7 +55,8 @@ impl Draft {
         Ok(())
     }
 
-    /// Reads the certificate and its key, if TLS is to be spoken; `files` gives the bytes of a file.
+    /// Reads the certificate and its key, if TLS is to be spoken; `files` gives the bytes of a
+    /// file.
     pub(crate) fn read_tls(
         &mut self,
         files: impl Fn(&Path) -> io::Result<Vec<u8>>,
