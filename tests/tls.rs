@@ -211,19 +211,19 @@ fn what_cannot_be_shown_is_refused_with_its_file() {
     let files = Files::new("wrong", CERTIFICATE, KEY);
     assert_eq!(check(&files.config()).0, 0);
     let config = files.config().display().to_string();
-    let [certificate, key] = ["certificate", "key"].map(|name| files.0.join(name));
-    let at_certificate = format!("vitald: [tls]: {}: ", certificate.display());
+    let key = files.0.join("key");
+    let at_section = format!("vitald: {config}:1: [tls]: ");
     let refused = |told: String| assert_eq!(check(&files.config()), (2, told + "\n"));
 
     files.put(CERTIFICATE, OTHER_KEY);
     refused(format!(
-        "{at_certificate}the key does not go with the certificate: keys may not be consistent: \
+        "{at_section}the key does not go with the certificate: keys may not be consistent: \
          KeyMismatch"
     ));
     files.put(KEY, KEY);
-    refused(format!("{at_certificate}the certificate's file has no CERTIFICATE block"));
+    refused(format!("{at_section}the certificate's file has no CERTIFICATE block"));
     files.put(CERTIFICATE, CERTIFICATE);
-    refused(format!("{at_certificate}the key cannot be read: no items found"));
+    refused(format!("{at_section}the key cannot be read: no items found"));
     fs::remove_file(&key).unwrap();
     refused(format!(
         "vitald: {config}:1: [tls]: {}: there is no such file: name one that is there",

@@ -305,8 +305,8 @@ fn identify(_: &mut MioNet, _: &Config) -> Result<(), Error> {
 fn identity(config: &Config) -> Result<Option<Identity>, Error> {
     let Some(tls) = &config.tls else { return Ok(None) };
     let identity = Identity::from_pem(tls.chain(), tls.secret().reveal().as_bytes());
-    let shown = tls.certificate().display();
-    identity.map(Some).map_err(|wrong| Error::Config(format!("[tls]: {shown}: {wrong}")))
+    let refuse = |wrong| Error::Config(format!("{}: {wrong}", tls.place()));
+    identity.map(Some).map_err(refuse)
 }
 
 /// What the system said, with what can be done about it where that is known.
