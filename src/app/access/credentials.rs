@@ -63,14 +63,15 @@ fn digest(label: &[u8], token: &str) -> Digest {
     Sha256::new().chain_update(label).chain_update(token).finalize().into()
 }
 
-/// Compares every byte, wherever they differ. Lengths are no secret.
+/// Lengths are no secret.
 fn is_same(one: &[u8], other: &[u8]) -> bool {
-    let mut difference = 0;
-    for (one, other) in one.iter().zip(other) {
-        // Or the compiler might see that the rest does not matter once there is a difference.
-        difference = black_box(difference | (one ^ other));
-    }
-    one.len() == other.len() && difference == 0
+    one.len() == other.len() && differences(one.iter().zip(other)) == 0
+}
+
+/// The bits in which any of the pairs differ. Looks at every pair, wherever they do.
+fn differences<'a>(pairs: impl Iterator<Item = (&'a u8, &'a u8)>) -> u8 {
+    // Or the compiler might see that the rest does not matter once there is a difference.
+    pairs.fold(0, |found, (one, other)| black_box(found | (one ^ other)))
 }
 
 /// The name of the session's cookie. Browsers give a host's cookies to all its ports, so the name
@@ -91,6 +92,19 @@ fn port(authority: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_are_compared_to_the_last_wherever_they_differ() {
+        let right = digest(TOKEN, "right");
+        for place in 0..right.len() {
+            let mut wrong = right;
+            wrong[place] ^= 1;
+            let mut seen = 0;
+            let pairs = right.iter().zip(&wrong).inspect(|_| seen += 1);
+            assert_ne!(differences(pairs), 0);
+            assert_eq!(seen, right.len(), "differing at {place}");
+        }
+    }
 
     #[test]
     fn a_token_and_its_session_are_known_and_nothing_else_is() {
