@@ -646,12 +646,12 @@ fn a_file_removed_replaced_or_cut_under_us_is_begun_anew_from_memory() {
 }
 
 #[test]
-fn only_what_the_operator_must_mend_stops_a_start() {
+fn only_a_mistake_in_the_configuration_stops_a_start() {
     use std::io::ErrorKind::*;
     let failed = |kind: std::io::ErrorKind| Error::Failed(PathBuf::from("h"), kind.into());
     for (kind, is_final, hint) in [
         (NotFound, true, "folder must exist"),
-        (PermissionDenied, true, "writable for this user"),
+        (PermissionDenied, false, "writable for this user"),
         (NotADirectory, true, "folder"),
         (StorageFull, false, "make room"),
         (QuotaExceeded, false, "make room"),

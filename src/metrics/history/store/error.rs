@@ -26,14 +26,14 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether only the operator can mend it: not a disk that is full, busy or broken today.
+    /// Whether it is a mistake in the configuration: not a disk that is full, busy or broken today,
+    /// nor rights that somebody has changed. A host that nobody looks at is to go on without.
     pub(in crate::metrics::history) fn is_final(&self) -> bool {
         match self {
             Error::Failed(_, error) => matches!(
                 error.kind(),
                 io::ErrorKind::NotFound
                     | io::ErrorKind::NotADirectory
-                    | io::ErrorKind::PermissionDenied
                     | io::ErrorKind::InvalidInput
                     | io::ErrorKind::InvalidFilename
             ),
