@@ -61,7 +61,26 @@ struct Watching {
 
 impl Watching {
     fn start(arguments: &[&str]) -> Watching {
-        let mut command = watcher(arguments);
+        Watching::start_as(&mut watcher(arguments))
+    }
+
+    /// One that heeds signals, also where what runs the tests ignores some, as a shell does in the
+    /// background and nohup does.
+    fn start_heeding(arguments: &[&str]) -> Watching {
+        let inner = watcher(arguments);
+        let mut command = Command::new("env");
+        command.arg("--default-signal=HUP,INT,TERM").arg(inner.get_program());
+        command.args(inner.get_args());
+        for (name, value) in inner.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        Watching::start_as(&mut command)
+    }
+
+    fn start_as(command: &mut Command) -> Watching {
         let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         let mut child = child.expect("the binary starts");
         let out = child.stdout.take().map(BufReader::new);
@@ -381,7 +400,7 @@ fn a_viewer_is_told_that_the_server_is_being_stopped() {
 fn signals_end_it_without_a_word() {
     let vitald = Vitald::start();
     for (name, number) in [("-INT", 2), ("-HUP", 1), ("-TERM", 15)] {
-        let mut watching = Watching::start(&[&vitald.address.to_string()]);
+        let mut watching = Watching::start_heeding(&[&vitald.address.to_string()]);
         watching.line();
         watching.signal(name);
         assert_eq!(watching.end().signal(), Some(number));
