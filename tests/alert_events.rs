@@ -7,9 +7,10 @@ mod frames;
 mod wire;
 
 use std::fs;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use frames::{UPGRADE, UPGRADE_WITHOUT_HISTORY, take_frames, take_switching};
 use serde_json::{Value, json};
@@ -266,11 +267,42 @@ fn run_until_reaped(server: &mut Vitald, wire: &Wire) {
     }
 }
 
+/// A file by which a command says that it no longer heeds SIGTERM: until then it would.
+struct Sign(PathBuf);
+
+impl Sign {
+    fn new(name: &str) -> Sign {
+        Sign(std::env::temp_dir().join(format!("vitald-sign-{name}-{}", std::process::id())))
+    }
+
+    /// A command that only SIGKILL ends.
+    fn stubborn(&self) -> [&str; 4] {
+        let path = self.0.to_str().expect("it is UTF-8");
+        ["sh", "-c", "trap '' TERM; : > \"$0\"; while :; do sleep 1; done", path]
+    }
+
+    fn wait(&self) {
+        let patience = Instant::now() + Duration::from_secs(10);
+        while !self.0.exists() {
+            assert!(Instant::now() < patience, "the command has not begun");
+            std::thread::yield_now();
+        }
+    }
+}
+
+impl Drop for Sign {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
 #[test]
 fn a_command_is_cancelling_from_sigterm_to_sigkill() {
-    let (mut server, wire, load) =
-        start(rules("load", &["sh", "-c", "trap '' TERM; while :; do sleep 1; done"]));
+    let sign = Sign::new("cancelling");
+    let (mut server, wire, load) = start(rules("load", &sign.stubborn()));
     load.set(11);
+    run_until(&mut server, &wire, 2000);
+    sign.wait();
     run_until(&mut server, &wire, 10_990);
     assert_eq!(command_task(&server), Some(TaskState::Running));
     run_until(&mut server, &wire, 11_010);
@@ -282,10 +314,11 @@ fn a_command_is_cancelling_from_sigterm_to_sigkill() {
 
 #[test]
 fn a_drain_waits_for_a_command_for_a_second_and_is_then_complete() {
-    let (mut server, wire, load) =
-        start(rules("load", &["sh", "-c", "trap '' TERM; while :; do sleep 1; done"]));
+    let sign = Sign::new("drain");
+    let (mut server, wire, load) = start(rules("load", &sign.stubborn()));
     load.set(11);
     run_until(&mut server, &wire, 2000);
+    sign.wait();
     server.shutdown();
     assert!(!settle(&mut server).finished);
     assert_eq!(command_task(&server), Some(TaskState::Cancelling));
