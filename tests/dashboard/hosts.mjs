@@ -80,6 +80,11 @@ export const tests = {
       await other.kill();
       await says(page, other, "Reconnecting");
       await says(page, other, "No answer from");
+      // Ever less often: at once after each failure it would be hundreds.
+      const sockets = [];
+      page.on("websocket", (socket) => sockets.push(socket.url()));
+      await drawn(page, 20);
+      check(sockets.length < 8, sockets.length, "tries in two seconds");
       await page.locator("#hosts h2", { hasText: "1 well, 1 not known" }).waitFor();
       equal(await page.textContent("#state"), "Live");
       await other.start();

@@ -67,7 +67,9 @@ export class Connection {
     if (this.state !== "waiting") this.lost();
   }
 
+  // One that is not held keeps its wait.
   release() {
+    if (!this.isHeld) return;
     this.isHeld = false;
     this.retry();
   }

@@ -140,7 +140,7 @@ class Other extends Row {
     const isThere = status > 0 || await fetch(this.origin + "/healthz", { mode: "no-cors" }).then(() => true, () => false);
     // It may just have come back.
     if (status === 0 && isThere) status = await this.probe(this.token);
-    if (this.feed.state === "waiting") this.explain(status, isThere);
+    if (this.feed.state === "waiting" && !document.hidden) this.explain(status, isThere);
     this.schedule();
   }
 
@@ -241,6 +241,7 @@ export class Hosts {
 
   // To be called about once a second: what changes without a message is the age of the last one.
   check() {
+    if (document.hidden) return;
     for (const other of this.others) other.check();
   }
 
@@ -249,7 +250,10 @@ export class Hosts {
   }
 
   resume() {
-    for (const { isAsked, isRefused, feed } of this.others) if (!isAsked && !isRefused) feed.connection.release();
+    for (const { isAsked, isRefused, feed: { connection } } of this.others) {
+      if (!isAsked && !isRefused) connection.release();
+      connection.retry();
+    }
   }
 }
 

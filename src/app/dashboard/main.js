@@ -175,7 +175,7 @@ function receive(message) {
 async function checkSignIn() {
   await signIn.check();
   if (signIn.isAsking) connection.hold();
-  else if (connection.isHeld) connection.release();
+  else connection.release();
   schedule();
 }
 
