@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::section::Section;
+use super::token::unreadable;
 use super::{Secret, named_file};
 
 /// Where the certificate and the key are to be had.
@@ -65,23 +66,15 @@ impl TlsFiles {
     ) -> Result<TlsSettings, String> {
         let read = |path: &Path| {
             let bytes = files(path);
-            bytes.map_err(|error| format!("{}: {}: {}", self.place, path.display(), cause(&error)))
+            bytes.map_err(|error| {
+                let cause = unreadable(&error, "name one that is there");
+                format!("{}: {}: {cause}", self.place, path.display())
+            })
         };
         let chain = read(&self.certificate)?;
         // What is not UTF-8 is no PEM either, and is refused for it.
         let secret = String::from_utf8_lossy(&read(&self.key)?).into_owned();
         Ok(TlsSettings { files: self.clone(), chain, secret: Secret::new(secret) })
-    }
-}
-
-fn cause(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::NotFound => "there is no such file: name one that is there".to_owned(),
-        io::ErrorKind::IsADirectory => "this is a directory: name the file in it".to_owned(),
-        io::ErrorKind::PermissionDenied => {
-            "this user may not read it: change its owner or its mode".to_owned()
-        }
-        _ => format!("it cannot be read: {error}"),
     }
 }
 

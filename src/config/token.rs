@@ -57,7 +57,9 @@ impl TokenFrom {
             TokenFrom::Variable(secret) => Token::new(secret.reveal().trim()),
             TokenFrom::File(path) => {
                 let shown = path.display();
-                let bytes = files(path).map_err(|error| format!("{shown}: {}", cause(&error)))?;
+                let bytes = files(path).map_err(|error| {
+                    format!("{shown}: {}", unreadable(&error, "put the token into it"))
+                })?;
                 let line = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
                 // What is not UTF-8 is not ASCII either, and is refused for it.
                 let token = Token::new(String::from_utf8_lossy(line).trim());
@@ -68,9 +70,10 @@ impl TokenFrom {
     }
 }
 
-fn cause(error: &io::Error) -> String {
+/// Why a file that the configuration names cannot be read; `remedy` is for one that is not there.
+pub(super) fn unreadable(error: &io::Error, remedy: &str) -> String {
     match error.kind() {
-        io::ErrorKind::NotFound => "there is no such file: put the token into it".to_owned(),
+        io::ErrorKind::NotFound => format!("there is no such file: {remedy}"),
         io::ErrorKind::IsADirectory => "this is a directory: name the file in it".to_owned(),
         io::ErrorKind::PermissionDenied => {
             "this user may not read it: change its owner or its mode".to_owned()

@@ -73,6 +73,19 @@ const setClock = (page, by) =>
 const sparkSteps = async (page) =>
   (await part(page, "tiles", "Load").locator(".line").getAttribute("d")).split("L").length;
 
+// The message of an alert that no rule of the server's has.
+const full = (state) =>
+  JSON.stringify({
+    type: "alert",
+    rule: "full",
+    metric: "memory.usage",
+    state,
+    value: 91.5,
+    threshold: 90,
+    since: Date.now(),
+    severity: "critical",
+  });
+
 export const tests = {
   "the page says when its server is gone, comes back with it, and keeps its chart with a gap":
     async (world) => {
@@ -407,17 +420,7 @@ export const tests = {
   ) => {
     const server = await world.server();
     const page = await world.livePage(server, { change: (message) => message });
-    const alert = {
-      type: "alert",
-      rule: "full",
-      metric: "memory.usage",
-      state: "firing",
-      value: 91.5,
-      threshold: 90,
-      since: Date.now(),
-      severity: "critical",
-    };
-    page.socket.send(JSON.stringify(alert));
+    page.socket.send(full("firing"));
     const health = page.locator("#health");
     await health.filter({ hasText: /memory usage above 90/i }).waitFor();
     page.socket.send(JSON.stringify({ type: "gap", missed: 3 }));
@@ -453,21 +456,12 @@ export const tests = {
   "an alert comes and goes with what the server says": async (world) => {
     const server = await world.server();
     const page = await world.livePage(server, { change: (message) => message });
-    const alert = {
-      type: "alert",
-      rule: "full",
-      metric: "memory.usage",
-      value: 91.5,
-      threshold: 90,
-      since: Date.now(),
-      severity: "critical",
-    };
-    page.socket.send(JSON.stringify({ ...alert, state: "firing" }));
+    page.socket.send(full("firing"));
     await page
       .getByText(/memory.*90/i)
       .first()
       .waitFor();
-    page.socket.send(JSON.stringify({ ...alert, state: "resolved" }));
+    page.socket.send(full("resolved"));
     await page.waitForFunction(
       () => !document.getElementById("alerts").textContent.includes("91.5"),
     );

@@ -6,6 +6,7 @@ import { elapsedMs } from "./clock.js";
 import { alertTitle, ROW_TOPICS, TILES, worst } from "./definitions.js";
 import { element, setAttribute, setText } from "./dom.js";
 import { Feed } from "./feed.js";
+import { keep, recall, TOO_MANY } from "./signin.js";
 import { Tile } from "./tiles.js";
 import { clockSeconds, duration } from "./units.js";
 
@@ -14,27 +15,9 @@ const TOKEN_KEY = "vitald.token.";
 const REFUSED_MS = 60000;
 const TOLD = {
   wrong: "This token is not its token.",
-  429: "Too many wrong tokens from here: wait a minute.",
+  429: TOO_MANY,
   503: "It is full, or about to stop.",
 };
-
-// Storage may be closed to a page in another's frame: then a token lasts as long as the page.
-function stored(key) {
-  try {
-    return sessionStorage.getItem(key) ?? "";
-  } catch {
-    return "";
-  }
-}
-
-function keep(key, token) {
-  try {
-    if (token) sessionStorage.setItem(key, token);
-    else sessionStorage.removeItem(key);
-  } catch {
-    // As above.
-  }
-}
 
 // Of what came by https a browser lets nothing go to a host by plain http, but for this machine itself.
 function isForbidden(origin) {
@@ -92,7 +75,7 @@ class Row {
 class Other extends Row {
   constructor(origin, changed) {
     const key = TOKEN_KEY + origin;
-    const token = stored(key);
+    const token = recall("sessionStorage", key);
     const turned = () => {
       const { state, isHeld } = this.feed.connection;
       if (state === "waiting" && !isHeld) this.find();
@@ -171,7 +154,7 @@ class Other extends Row {
   // Kept for this tab only. Without one: forgotten.
   use(token) {
     this.token = token;
-    keep(this.key, token);
+    keep("sessionStorage", this.key, token);
     this.leave.hidden = !token;
     this.form.hidden = true;
     this.title.focus();

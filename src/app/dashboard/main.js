@@ -134,7 +134,7 @@ function welcome(message) {
   processes.poller.check();
   own.poller.check();
   readAlerts(true);
-  if (shown === null || shown.has("hosts")) hosts.load(shown !== null);
+  if (hasHosts) hosts.load(shown !== null);
 }
 
 // `isLost`: what fires may not have been told of, by an old server's greeting or because it was dropped.
@@ -204,6 +204,7 @@ const parts = new Map([
   ...[processes, alerts, own, ...panels].map((panel) => [panel.node.id, [find("panels"), panel]]),
 ]);
 const shown = chosen([...parts.keys()]);
+const hasHosts = shown === null || shown.has("hosts");
 for (const [name, [section, ...nodes]] of parts) {
   if (shown === null || shown.has(name)) section.append(...nodes.map(({ node }) => node));
 }
@@ -214,7 +215,7 @@ if (theme) page.dataset.theme = theme;
 const arrive = () => page.classList.remove("arriving");
 
 // What stands below the hosts is not seen moving down when they come.
-if (shown === null || shown.has("hosts")) {
+if (hasHosts) {
   page.classList.add("arriving");
   hosts.load(shown !== null).then(arrive);
   setTimeout(arrive, ARRIVING_MS);

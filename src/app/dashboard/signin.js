@@ -3,31 +3,36 @@
 
 import { element, setText } from "./dom.js";
 
+export const TOO_MANY = "Too many wrong tokens from here: wait a minute.";
 const WORDS = {
   204: "",
   401: "This token is not the server's.",
-  429: "Too many wrong tokens from here: wait a minute.",
+  429: TOO_MANY,
 };
 
 const KEY = "vitald.signed-in";
 
-// A page in another's frame may have no storage.
-function isRemembered() {
+// What the browser keeps: `storage` is "localStorage" or "sessionStorage". A page in another's frame may have none: then
+// it is kept as long as the page itself is.
+export function recall(storage, key) {
   try {
-    return localStorage.getItem(KEY) !== null;
+    return window[storage].getItem(key) ?? "";
   } catch {
-    return false;
+    return "";
   }
 }
 
-function remember(isSignedIn) {
+export function keep(storage, key, text) {
   try {
-    if (isSignedIn) localStorage.setItem(KEY, "yes");
-    else localStorage.removeItem(KEY);
+    if (text) window[storage].setItem(key, text);
+    else window[storage].removeItem(key);
   } catch {
-    // Then the button is there until the page is loaded again.
+    // As above.
   }
 }
+
+const isRemembered = () => recall("localStorage", KEY) !== "";
+const remember = (isSignedIn) => keep("localStorage", KEY, isSignedIn ? "yes" : "");
 
 // Whether the server asks for a token; null where it does not answer.
 async function askedFor() {
