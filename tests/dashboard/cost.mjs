@@ -15,6 +15,10 @@ const WARM = 5;
 // Of three rounds: one figure that is kept of each sample would be more.
 const GROWTH_BYTES_MAX = 50000;
 
+// All but the processes: one more of those on this machine is a row more, and a table of another size.
+const STEADY =
+  "?panel=tiles,cpu,memory,disk,network,alerts,cores,filesystems,disks,networks,temperatures";
+
 async function metrics(session) {
   const { metrics: found } = await session.send("Performance.getMetrics");
   return Object.fromEntries(found.map(({ name, value }) => [name, value]));
@@ -81,7 +85,7 @@ export const tests = {
 
   "a drawing asks neither for the layout of the page nor for its style": async (world) => {
     const server = await world.server();
-    const page = await world.livePage(server, { height: 2400 });
+    const page = await world.livePage(server, { path: STEADY, height: 2400 });
     await drawn(page, 5);
     await page.evaluate(() => {
       const asked = (window.asked = []);
@@ -110,10 +114,8 @@ export const tests = {
   "memory stays as it is once the charts are full": async (world) => {
     const server = await world.server();
     let isReal = true;
-    // All but the processes: one more of those on this machine is a row more.
-    const panels = "tiles,cpu,memory,disk,network,alerts,cores,filesystems,disks,networks,temperatures";
     const page = await world.livePage(server, {
-      path: `?panel=${panels}`,
+      path: STEADY,
       change: (message) => (isReal || message.type !== "metrics" ? message : null),
     });
     await drawn(page, 5);
